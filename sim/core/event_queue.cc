@@ -1,0 +1,126 @@
+#include "sim/core/event_queue.h"
+
+#include <algorithm>
+
+namespace collapsar {
+
+namespace {
+thread_local const EventQueue* running_queue = nullptr;
+constexpr std::size_t kArity = 4;  // four entries of 24 bytes: children share one or two cache lines
+constexpr unsigned kPhaseShift = 56;
+}  // namespace
+
+class EventQueue::Running {
+ public:
+  Running(EventQueue& queue, Time inline_limit) : queue_(queue), outer_(running_queue) {
+    SIM_ASSERT(queue.current_name_[0] == '\0', "queue run from inside its event {}", queue.current_name_);
+    running_queue = &queue;
+    queue.stopped_ = false;
+    queue.inline_limit_ = std::min(inline_limit, queue.usual_limit());
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    running_queue = outer_;
+    queue_.current_name_ = "";
+    queue_.inline_limit_ = queue_.usual_limit();
+  }
+
+ private:
+  EventQueue& queue_;
+  const EventQueue* outer_;
+};
+
+const EventQueue* EventQueue::running() { return running_queue; }
+
+void EventQueue::schedule(Event& event, Time when) {
+  SIM_ASSERT(!event.pending(), "event {} scheduled twice", event.name_);
+  SIM_ASSERT(when >= now_, "event {} scheduled {} ps in the past", event.name_, (now_ - when).count());
+  event.when_ = when;
+  const std::uint64_t order = (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++;
+  heap_.push_back({when, order, &event});
+  event.heap_index_ = static_cast<std::uint32_t>(heap_.size() - 1);
+  sift_up(heap_.size() - 1);
+}
+
+void EventQueue::cancel(Event& event) {
+  if (!event.pending()) return;
+  SIM_ASSERT(event.heap_index_ < heap_.size() && heap_[event.heap_index_].event == &event,
+             "event {} is on the agenda of another queue", event.name_);
+  remove_at(event.heap_index_);
+}
+
+void EventQueue::clear() {
+  for (const Entry& entry : heap_) entry.event->heap_index_ = Event::kIdle;
+  heap_.clear();
+}
+
+bool EventQueue::run() {
+  Running running(*this, kNever);
+  while (!stopped_) {
+    if (heap_.empty()) return false;
+    step();
+  }
+  return true;
+}
+
+bool EventQueue::run_one() {
+  if (heap_.empty()) return false;
+  Running running(*this, kNever);
+  step();
+  return true;
+}
+
+void EventQueue::run_until(Time until) {
+  SIM_ASSERT(until >= now_, "asked to run until {} ps before now", (now_ - until).count());
+  Running running(*this, until);
+  while (!stopped_ && !heap_.empty() && next_time() <= until) step();
+  if (!stopped_) now_ = until;
+}
+
+// The event leaves the agenda before its handler runs, so that the handler can schedule it again.
+void EventQueue::step() {
+  Event& event = *heap_.front().event;
+  now_ = heap_.front().when;
+  remove_at(0);
+  current_name_ = event.name_;
+  ++events_run_;
+  event.handler_(event.owner_);
+}
+
+void EventQueue::remove_at(std::size_t i) {
+  heap_[i].event->heap_index_ = Event::kIdle;
+  const Entry last = heap_.back();
+  heap_.pop_back();
+  if (i == heap_.size()) return;
+  place(i, last);
+  sift_up(i);
+  sift_down(last.event->heap_index_);
+}
+
+void EventQueue::sift_up(std::size_t i) {
+  const Entry moving = heap_[i];
+  while (i > 0) {
+    const std::size_t parent = (i - 1) / kArity;
+    if (!moving.before(heap_[parent])) break;
+    place(i, heap_[parent]);
+    i = parent;
+  }
+  place(i, moving);
+}
+
+void EventQueue::sift_down(std::size_t i) {
+  const Entry moving = heap_[i];
+  for (std::size_t first = i * kArity + 1; first < heap_.size(); first = i * kArity + 1) {
+    std::size_t least = first;
+    const std::size_t end = std::min(first + kArity, heap_.size());
+    for (std::size_t child = first + 1; child < end; ++child)
+      if (heap_[child].before(heap_[least])) least = child;
+    if (!heap_[least].before(moving)) break;
+    place(i, heap_[least]);
+    i = least;
+  }
+  place(i, moving);
+}
+
+}  // namespace collapsar

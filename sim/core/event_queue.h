@@ -1,0 +1,131 @@
+// EventQueue: the clock of the simulated machine and its agenda.
+//
+// Models:      nothing. Every model that acts at a later moment owns a named Event and schedules it here.
+// Time:        now() never goes back. Order is total: time, then phase, then first scheduled.
+// Owns:        the agenda; Events belong to the models that handle them and must outlive their stay on it.
+//
+// Going on inline: a model whose next step is due at `t` asks try_advance(t). If nobody else is due at or before `t`,
+// the clock moves to `t` and the model goes on without a trip through the agenda; else it schedules its Event. Both
+// ways give the same results to the byte; with one_event_per_step the answer is always "no", and a test holds the two
+// together.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/core/error.h"
+#include "sim/core/units.h"
+
+namespace collapsar {
+
+// Who acts first at the same tick.
+enum class Phase : std::uint8_t { completion, kernel, cpu, observe };
+
+class EventQueue;
+
+// One moment at which a model can act. A member of that model: `Event wake_ = event<&Khugepaged::wake>(this,
+// "khugepaged.wake", Phase::kernel);`
+class Event {
+ public:
+  using Handler = void (*)(void*);
+  Event(void* owner, Handler handler, const char* name, Phase phase)
+      : owner_(owner), handler_(handler), name_(name), phase_(phase) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { SIM_ASSERT(!pending(), "event {} destroyed while scheduled", name_); }
+
+  bool pending() const { return heap_index_ != kIdle; }
+  Time when() const { return when_; }  // Requires: pending().
+  const char* name() const { return name_; }
+
+ private:
+  friend class EventQueue;
+  static constexpr std::uint32_t kIdle = ~0U;
+  void* owner_;
+  Handler handler_;
+  const char* name_;
+  Time when_{};
+  std::uint32_t heap_index_ = kIdle;
+  Phase phase_;
+};
+
+// Makes the Event that calls `owner->Method()`.
+template <auto Method, class Owner>
+Event event(Owner* owner, const char* name, Phase phase) {
+  return Event(
+      owner, [](void* self) { (static_cast<Owner*>(self)->*Method)(); }, name, phase);
+}
+
+class EventQueue {
+ public:
+  explicit EventQueue(bool one_event_per_step = false)
+      : one_event_per_step_(one_event_per_step), inline_limit_(usual_limit()) {}
+  EventQueue(const EventQueue&) = delete;
+  EventQueue& operator=(const EventQueue&) = delete;
+  ~EventQueue() { clear(); }
+
+  Time now() const { return now_; }
+  // When the next event is due; kNever if none.
+  Time next_time() const { return heap_.empty() ? kNever : heap_.front().when; }
+  bool one_event_per_step() const { return one_event_per_step_; }
+
+  // Requires: `event` is not pending, `when` >= now().
+  void schedule(Event& event, Time when);
+  void schedule_after(Event& event, Duration delay) { schedule(event, now_ + delay); }
+  // Takes `event` off the agenda; nothing happens if it is not pending.
+  void cancel(Event& event);
+  // Takes everything off the agenda. Whoever destroys models before their queue calls this first.
+  void clear();
+  void reschedule(Event& event, Time when) { cancel(event), schedule(event, when); }
+
+  // Moves the clock to `when` if nobody is due at or before it. See the head of this file. Says no after stop() and
+  // beyond the end of run_until(), so that both ways end at the same step.
+  bool try_advance(Time when) {
+    if (when > inline_limit_ || next_time() <= when) return false;
+    SIM_ASSERT(when >= now_, "clock would go back from {} to {} ps", now_.time_since_epoch().count(),
+               when.time_since_epoch().count());
+    now_ = when;
+    return true;
+  }
+
+  // Runs events in order until stop() is called or the agenda is empty. Returns false if it ran empty.
+  bool run();
+  // Runs the one next event. Returns false if there is none.
+  bool run_one();
+  void stop() { stopped_ = true, inline_limit_ = kNoTime; }
+  // Runs all events due at or before `until`, then moves the clock there, unless stop() is called. For tests and for
+  // stepping from outside.
+  void run_until(Time until);
+
+  std::uint64_t events_run() const { return events_run_; }
+  const char* current_name() const { return current_name_; }  // of the running event, "" outside
+  // The queue whose event this thread runs now; nullptr outside. For the message of a failed assertion.
+  static const EventQueue* running();
+
+ private:
+  struct Entry {  // copied beside the pointer so that comparisons stay in the heap's own cache lines
+    Time when;
+    std::uint64_t order;  // phase in the top byte, schedule sequence below
+    Event* event;
+    bool before(const Entry& o) const { return when != o.when ? when < o.when : order < o.order; }
+  };
+  class Running;  // marks this thread as running the queue, for as long as it lives
+  static constexpr Time kNoTime = Time::min();
+  Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
+  void step();
+  void sift_up(std::size_t i);
+  void sift_down(std::size_t i);
+  void place(std::size_t i, Entry e) { heap_[i] = e, e.event->heap_index_ = std::uint32_t(i); }
+  void remove_at(std::size_t i);
+
+  std::vector<Entry> heap_;  // 4-ary min-heap
+  Time now_{};
+  std::uint64_t next_sequence_ = 0;
+  std::uint64_t events_run_ = 0;
+  const char* current_name_ = "";
+  bool one_event_per_step_;
+  bool stopped_ = false;
+  Time inline_limit_;  // try_advance goes no further
+};
+
+}  // namespace collapsar
