@@ -1,0 +1,98 @@
+#include "models/mem/bulk_copy.h"
+
+#include <gtest/gtest.h>
+
+namespace collapsar {
+namespace {
+
+struct Job {
+  explicit Job(const DramConfig& config) : dram(queue, config), copy(queue, dram), t(dram.timing()) {}
+  void on_done() { finished = queue.now(); }
+  void start(const Pfn* source, std::uint64_t pages, Duration cost) {
+    copy.start(source, Pfn{1000}, pages, cost, done);
+  }
+  void expect_end(Time end) {
+    queue.run_until(end - Duration(1));
+    EXPECT_EQ(finished, kNever);
+    EXPECT_TRUE(copy.busy());
+    queue.run_until(end);
+    EXPECT_EQ(finished, end);
+    EXPECT_FALSE(copy.busy());
+  }
+
+  EventQueue queue;
+  Dram dram;
+  BulkCopy copy;
+  const DramTiming& t;
+  Time finished = kNever;
+  Event done = event<&Job::on_done>(this, "test.done", Phase::kernel);
+};
+
+DramConfig one_channel() {
+  DramConfig config;
+  config.standard = "DDR4-3200";
+  config.channels = config.ranks = 1;
+  return config;
+}
+constexpr std::uint64_t kLines = kPageBytes / 64;
+
+TEST(BulkCopy, ClearingLastsAtLeastItsTableCost) {
+  Job job(one_channel());
+  job.start(nullptr, 2, std::chrono::microseconds(100));
+  job.expect_end(Time(std::chrono::microseconds(100)));
+  EXPECT_EQ(job.dram.stats().writes, 2 * kLines);
+  EXPECT_EQ(job.dram.stats().reads, 0U);
+}
+
+TEST(BulkCopy, ClearingLastsAtLeastItsMemoryTime) {
+  Job job(one_channel());
+  job.start(nullptr, 1, Duration(1));
+  job.expect_end(job.t.time_of(3 + job.t.rcd + job.t.cwl + std::int64_t(kLines) * job.t.burst));
+}
+
+TEST(BulkCopy, CopyingReadsAFrameThenWritesItThenTurnsToTheNext) {
+  const Pfn source{0};  // banks 0 and, at frame 1000, 500 rows on: bank 4 of row 31
+  Job job(one_channel());
+  const std::int64_t bursts = std::int64_t(kLines) * job.t.burst;
+  const std::int64_t read = 3 + job.t.rcd + job.t.cl + bursts, write = 3 + job.t.rcd + job.t.cwl + bursts;
+  job.start(&source, 1, Duration::zero());
+  job.expect_end(job.t.time_of(read + write));
+  EXPECT_EQ(job.dram.stats().reads, kLines);
+  EXPECT_EQ(job.dram.stats().writes, kLines);
+}
+
+TEST(BulkCopy, MovesEveryLineOfAHugePage) {
+  const Pfn source{1 << 20};
+  Job job(DramConfig{});
+  job.start(&source, kHugePages, Duration::zero());
+  job.queue.run();
+  EXPECT_EQ(job.dram.stats().reads, kHugePages * kLines);
+  EXPECT_EQ(job.dram.stats().writes, kHugePages * kLines);
+  EXPECT_EQ(job.dram.in_flight(), 0U);
+  const double seconds = double((job.finished - kTimeZero).count()) * 1e-12;
+  EXPECT_LT(2.0 * double(kHugeBytes) / seconds, job.dram.peak_bandwidth());
+}
+
+TEST(BulkCopy, IdealMemoryLeavesTheTableCostAlone) {
+  DramConfig config;
+  config.ideal = std::chrono::nanoseconds(80);
+  const Pfn source{0};
+  Job job(config);
+  job.start(&source, kHugePages, std::chrono::nanoseconds(79));
+  job.expect_end(Time(std::chrono::nanoseconds(79)));
+  EXPECT_EQ(job.dram.stats().reads, kHugePages * kLines);
+  EXPECT_EQ(job.dram.stats().writes, kHugePages * kLines);
+}
+
+TEST(BulkCopy, CanStartAgainFromItsCompletion) {
+  Job job(one_channel());
+  job.start(nullptr, 1, std::chrono::microseconds(1));
+  job.queue.run();
+  const Time first = job.finished;
+  job.finished = kNever;
+  job.start(nullptr, 1, std::chrono::microseconds(1));
+  job.expect_end(first + std::chrono::microseconds(1));
+}
+
+}  // namespace
+}  // namespace collapsar
