@@ -1,0 +1,314 @@
+#include "sim/trace/trace_block.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "sim/trace/trace_planes_simd.h"
+
+namespace collapsar {
+
+namespace {
+
+constexpr std::uint8_t kEscape = 255;    // code of a shape that is written out
+constexpr std::size_t kMaxShapes = 255;  // codes 0 to 254
+constexpr std::uint8_t kShapeCodes = 0, kShapeOne = 1, kShapePlanes = 2;
+constexpr std::uint32_t kChunk = 1024;  // references decoded, then hashed, while they are in the L1 cache
+
+// The second word of a Record: everything but the address. Little-endian, in the order of the struct.
+std::uint64_t shape_of(const Record& r) {
+  std::uint64_t words[2];
+  std::memcpy(words, &r, sizeof r);
+  return words[1];
+}
+Record record_of(std::uint64_t va, std::uint64_t shape) {
+  const std::uint64_t words[2] = {va, shape};
+  Record r;
+  std::memcpy(&r, words, sizeof r);
+  return r;
+}
+bool is_shape(std::uint64_t shape) {
+  const Record r = record_of(0, shape);
+  return r.kind <= RefKind::kernel_write && r.size > 0 && r.flags <= Record::kDependsOnLoad;
+}
+
+// --- encoding ---
+
+void encode_planes(const std::vector<std::uint64_t>& words, ByteWriter& out) {
+  std::uint64_t differs = 0;
+  for (const std::uint64_t w : words) differs |= w ^ words[0];
+  std::uint8_t varies = 0;
+  for (unsigned p = 0; p < 8; ++p) varies |= static_cast<std::uint8_t>(((differs >> (8 * p)) & 0xff ? 1 : 0) << p);
+  out.u8(varies);
+  for (unsigned p = 0; p < 8; ++p) {
+    const std::size_t count = varies >> p & 1 ? words.size() : 1;
+    const std::size_t from = out.bytes.size();
+    out.bytes.resize(from + count);
+    for (std::size_t i = 0; i < count; ++i) out.bytes[from + i] = static_cast<std::uint8_t>(words[i] >> (8 * p));
+  }
+}
+
+// Distinct shapes, most frequent first; equals in order of appearance.
+std::vector<std::uint64_t> common_shapes(std::span<const std::uint64_t> shapes) {
+  struct Seen {
+    std::uint64_t shape, count;
+  };
+  std::vector<Seen> seen;
+  std::unordered_map<std::uint64_t, std::size_t> place;
+  std::size_t last = 0;
+  for (const std::uint64_t shape : shapes) {
+    if (seen.empty() || seen[last].shape != shape) {
+      const auto [it, is_new] = place.try_emplace(shape, seen.size());
+      if (is_new) seen.push_back({shape, 0});
+      last = it->second;
+    }
+    ++seen[last].count;
+  }
+  std::stable_sort(seen.begin(), seen.end(), [](const Seen& a, const Seen& b) { return a.count > b.count; });
+  std::vector<std::uint64_t> common;
+  for (const Seen& s : seen) common.push_back(s.shape);
+  return common;
+}
+
+void encode_codes(std::span<const std::uint64_t> shapes, std::span<const std::uint64_t> common, ByteWriter& out) {
+  std::unordered_map<std::uint64_t, std::uint8_t> code_of;
+  for (std::size_t i = 0; i < common.size(); ++i) code_of[common[i]] = static_cast<std::uint8_t>(i);
+  out.u8(kShapeCodes), out.u8(static_cast<std::uint8_t>(common.size()));
+  for (const std::uint64_t shape : common) out.u64(shape);
+  ByteWriter escapes;
+  std::uint64_t last_position = 0, escaped = 0;
+  std::uint64_t last_shape = common[0];
+  std::uint8_t last_code = 0;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    if (shapes[i] != last_shape) {
+      const auto it = code_of.find(shapes[i]);
+      last_shape = shapes[i], last_code = it == code_of.end() ? kEscape : it->second;
+    }
+    out.u8(last_code);
+    if (last_code != kEscape) continue;
+    escapes.varint(i - last_position), escapes.u64(shapes[i]);
+    last_position = i, ++escaped;
+  }
+  out.varint(escaped), out.raw(escapes.bytes.data(), escapes.bytes.size());
+}
+
+void encode_shapes(const std::vector<std::uint64_t>& shapes, ByteWriter& out) {
+  std::vector<std::uint64_t> common = common_shapes(shapes);
+  if (common.size() == 1) {
+    out.u8(kShapeOne), out.u64(common[0]);
+    return;
+  }
+  // An escape costs 9 bytes and a byte of code; planes rarely need more than 4 bytes per reference.
+  if (common.size() > kMaxShapes) {
+    std::vector<std::uint64_t> kept(common.begin(), common.begin() + kMaxShapes), sorted = kept;
+    std::sort(sorted.begin(), sorted.end());
+    const auto escapes = std::count_if(shapes.begin(), shapes.end(), [&](std::uint64_t s) {
+      return !std::binary_search(sorted.begin(), sorted.end(), s);
+    });
+    if (static_cast<std::size_t>(escapes) > shapes.size() / 4) {
+      out.u8(kShapePlanes);
+      encode_planes(shapes, out);
+      return;
+    }
+    common = kept;
+  }
+  encode_codes(shapes, common, out);
+}
+
+// --- decoding ---
+
+Planes read_planes(ByteReader& in, std::size_t n) {
+  Planes planes;
+  const std::uint8_t varies = in.u8();
+  for (unsigned p = 0; p < 8; ++p) {
+    planes.step[p] = varies >> p & 1;
+    planes.at[p] = in.raw(planes.step[p] ? n : 1);
+  }
+  return planes;
+}
+
+struct Escape {
+  std::uint32_t position = 0;
+  std::uint64_t shape = 0;
+};
+
+// How the second words of a block are had.
+struct Shapes {
+  std::uint8_t mode = kShapeOne;
+  std::array<std::uint64_t, 256> of_code{};
+  const std::uint8_t* codes = nullptr;
+  std::vector<Escape> escapes;  // positions ascend
+  Planes planes;
+};
+
+void read_escapes(ByteReader& in, std::uint32_t n, Shapes& shapes) {
+  std::uint64_t position = 0;
+  const std::uint64_t count = in.at_most(n, "number of escaped shapes");
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t step = in.at_most(n, "distance of escaped shapes");
+    position += step;
+    if ((i > 0 && step == 0) || position >= n || shapes.codes[position] != kEscape)
+      in.fail("a shape is escaped twice or without its code");
+    const std::uint64_t shape = in.u64();
+    if (!is_shape(shape)) in.fail("a reference has an unknown kind or flag, or size 0");
+    shapes.escapes.push_back({static_cast<std::uint32_t>(position), shape});
+  }
+}
+
+void read_codes(ByteReader& in, std::uint32_t n, Shapes& shapes) {
+  const std::size_t known = in.u8();
+  for (std::size_t i = 0; i < known; ++i) {
+    shapes.of_code[i] = in.u64();
+    if (!is_shape(shapes.of_code[i])) in.fail("a reference has an unknown kind or flag, or size 0");
+  }
+  shapes.codes = in.raw(n);
+  const CodeCensus census = take_census(shapes.codes, n);
+  if (census.largest >= known && census.escapes < n) in.fail("a reference has the code of no shape");
+  read_escapes(in, n, shapes);
+  if (shapes.escapes.size() != census.escapes) in.fail("the escaped shapes are not as many as their codes");
+}
+
+Shapes read_shapes(ByteReader& in, std::uint32_t n) {
+  Shapes shapes;
+  shapes.mode = in.u8();
+  if (shapes.mode == kShapeOne) {
+    shapes.of_code[0] = in.u64();
+    if (!is_shape(shapes.of_code[0])) in.fail("a reference has an unknown kind or flag, or size 0");
+  } else if (shapes.mode == kShapeCodes) {
+    read_codes(in, n, shapes);
+  } else if (shapes.mode == kShapePlanes) {
+    shapes.planes = read_planes(in, n);
+  } else {
+    in.fail(fmt::format("shape mode {} is unknown; 0, 1 or 2 is right", shapes.mode));
+  }
+  return shapes;
+}
+
+void join_by_planes(ByteReader& in, const Planes& addresses, const Planes& shapes, std::size_t n, Record* out) {
+  std::array<std::uint64_t, kChunk> va, shape;
+  join_planes(addresses, n, va.data());
+  join_planes(shapes, n, shape.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!is_shape(shape[i])) in.fail("a reference has an unknown kind or flag, or size 0");
+    out[i] = record_of(va[i], shape[i]);
+  }
+}
+
+void advance(Planes& planes, std::size_t n) {
+  for (unsigned p = 0; p < 8; ++p) planes.at[p] += planes.step[p] * n;
+}
+
+void read_records(ByteReader& in, std::uint32_t n, Record* records, ContentHash* hash) {
+  Planes addresses = read_planes(in, n);
+  Shapes shapes = read_shapes(in, n);
+  std::size_t escape = 0;
+  for (std::uint32_t from = 0; from < n; from += kChunk) {
+    const std::uint32_t count = std::min(kChunk, n - from);
+    Record* out = records + from;
+    if (shapes.mode == kShapeOne) {
+      join_records_of_one_shape(addresses, shapes.of_code[0], count, out);
+    } else if (shapes.mode == kShapeCodes) {
+      join_records(addresses, shapes.codes + from, shapes.of_code.data(), count, out);
+      for (; escape < shapes.escapes.size() && shapes.escapes[escape].position < from + count; ++escape) {
+        Record& r = records[shapes.escapes[escape].position];
+        r = record_of(r.va, shapes.escapes[escape].shape);
+      }
+    } else {
+      join_by_planes(in, addresses, shapes.planes, count, out);
+      advance(shapes.planes, count);
+    }
+    advance(addresses, count);
+    if (hash) hash->add({out, count});
+  }
+}
+
+std::uint32_t read_position(ByteReader& in, std::uint32_t last, bool first, std::uint32_t n) {
+  const std::uint64_t step = in.at_most(n, "distance of positions");
+  if (first ? step != 0 : step == 0) in.fail("positions in a block must begin at 0 and ascend");
+  if (last + step >= n) in.fail("a position is beyond the references of its block");
+  return static_cast<std::uint32_t>(last + step);
+}
+
+void read_threads(ByteReader& in, BlockFrame& frame) {
+  const std::uint64_t count = in.at_most(frame.references, "number of thread changes");
+  if (count == 0 && frame.references > 0) in.fail("references without a thread");
+  frame.threads.reserve(count);
+  for (std::uint32_t at = 0; frame.threads.size() < count;) {
+    at = read_position(in, at, frame.threads.empty(), frame.references);
+    const auto pid = static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid"));
+    frame.threads.push_back({at, pid, static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "tid"))});
+  }
+}
+
+// Two's complement sums: a stamp may be anything, and no sum may be undefined.
+std::int64_t plus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+std::int64_t minus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
+}
+
+void read_segments(ByteReader& in, BlockFrame& frame) {
+  const std::uint64_t count = in.at_most(frame.references, "number of stamp segments");
+  frame.segments.reserve(count);
+  std::int64_t last = 0;
+  for (std::uint32_t at = 0; frame.segments.size() < count;) {
+    at = read_position(in, at, frame.segments.empty(), frame.references);
+    const std::int64_t begin = plus(last, in.zigzag());
+    last = plus(begin, in.zigzag());
+    frame.segments.push_back({at, begin, last});
+  }
+}
+
+void read_events(ByteReader& in, std::uint64_t first_reference, BlockFrame& frame) {
+  const std::uint64_t count = in.at_most(in.left(), "number of events");  // an event is never shorter than a byte
+  std::uint32_t position = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    position += static_cast<std::uint32_t>(in.at_most(frame.references - position, "distance of events"));
+    frame.events.push_back({position, decode_event(in)});
+    frame.events.back().event.index = first_reference + position;
+  }
+}
+
+}  // namespace
+
+void encode_block(const BlockFrame& frame, std::span<const Record> records, ByteWriter& out) {
+  out.varint(frame.references);
+  if (frame.references > 0) {
+    std::vector<std::uint64_t> words(records.size());
+    std::transform(records.begin(), records.end(), words.begin(), [](const Record& r) { return r.va; });
+    encode_planes(words, out);
+    std::transform(records.begin(), records.end(), words.begin(), shape_of);
+    encode_shapes(words, out);
+  }
+  out.varint(frame.threads.size());
+  std::uint32_t at = 0;
+  for (const ThreadStart& t : frame.threads)
+    out.varint(t.position - at), out.varint(t.pid), out.varint(t.tid), at = t.position;
+  out.varint(frame.segments.size());
+  std::int64_t last = 0;
+  at = 0;
+  for (const StampSegment& s : frame.segments) {
+    out.varint(s.position - at), out.zigzag(minus(s.begin_ns, last)), out.zigzag(minus(s.end_ns, s.begin_ns));
+    at = s.position, last = s.end_ns;
+  }
+  out.varint(frame.events.size());
+  at = 0;
+  for (const BlockEvent& e : frame.events) out.varint(e.position - at), encode_event(e.event, out), at = e.position;
+}
+
+BlockFrame decode_block(std::span<const std::uint8_t> bytes, std::uint64_t first_reference, Record* records,
+                        ContentHash* hash) {
+  ByteReader in(bytes);
+  BlockFrame frame;
+  frame.references = static_cast<std::uint32_t>(in.at_most(kBlockReferences, "number of references"));
+  if (frame.references > 0) read_records(in, frame.references, records, hash);
+  read_threads(in, frame);
+  read_segments(in, frame);
+  read_events(in, first_reference, frame);
+  if (in.left() > 0) in.fail("a block has bytes behind its end");
+  return frame;
+}
+
+}  // namespace collapsar
