@@ -1,0 +1,258 @@
+// From the scan to the write lock: khugepaged.md 5.1, phases 0 to 5. The rest is in collapse_phases.cc.
+#include "models/kernel/collapse.h"
+
+#include "models/kernel/collapse_context.h"
+
+namespace collapsar {
+
+Collapse::Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
+                   Split& split, RangeHistory& history)
+    : kernel_(kernel),
+      rmap_(rmap),
+      faults_(faults),
+      locks_(locks),
+      reclaim_(reclaim),
+      split_(split),
+      history_(history) {}
+
+Collapse::~Collapse() = default;
+
+void Collapse::scan_and_collapse(Request& request) {
+  SIM_ASSERT(request.base == huge_base(request.base), "collapse asked at {:#x}", request.base.value);
+  request.result = ScanResult::FAIL;
+  request.counts = {};
+  request.mmap_lock_dropped = request.attempted = false;
+  idle_context().start(request);
+}
+
+Collapse::Context& Collapse::idle_context() {
+  for (auto& context : contexts_)
+    if (!context->busy()) return *context;
+  return *contexts_.emplace_back(std::make_unique<Context>(*this));
+}
+
+void Collapse::Context::start(Request& asked) {
+  request = &asked;
+  limits = collapse.limits_of(asked.owner);
+  head = kNoPfn;
+  cost = Duration::zero();
+  begin_scan();
+}
+
+// --- the scan ---
+
+// The PTE table is held while the time of the scan passes. What the entries say is read at its end; a look ahead tells
+// how many there are to pay for.
+void Collapse::Context::begin_scan() {
+  if (pmd_state(mm().table(), request->base) != ScanResult::SUCCEED) return finish_without_table();
+  if (mm().pte_table_locked(request->base)) return mm().wait_pte_table(request->base, wait_for(pte_table_free_));
+  mm().lock_pte_table(request->base, request->owner);
+  ScanCounts ahead;
+  collapse.verdict(mm(), request->base, request->owner, ahead);
+  const Duration work = by_khugepaged() ? kernel.config.costs.scan_pte * ahead.looked_at : Duration::zero();
+  spend(work, &KhugepagedStats::cpu_scan, scan_);
+}
+
+void Collapse::Context::finish_without_table() { finish(pmd_state(mm().table(), request->base)); }
+
+void Collapse::Context::scan_done() {
+  const ScanResult result = collapse.verdict(mm(), request->base, request->owner, request->counts);
+  mm().unlock_pte_table(request->base);
+  collapse.count_exceeded(result);
+  if (result != ScanResult::SUCCEED) return finish(result);
+  request->attempted = request->mmap_lock_dropped = true;
+  mm().mmap_lock().release_read();
+  held = Held::none;
+  cost = Duration::zero();
+  begin_alloc();
+}
+
+// --- 1: allocate ---
+
+void Collapse::Context::begin_alloc() {
+  spend(kernel.config.costs.collapse_alloc, &KhugepagedStats::cpu_alloc, alloc_);
+}
+
+// GFP_TRANSHUGE with defrag, GFP_TRANSHUGE_LIGHT without (khugepaged.md 2.7); MADV_COLLAPSE always reclaims.
+void Collapse::Context::alloc_done() {
+  if (try_alloc(AllocLevel::low)) return use_new_page();
+  const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
+  if (may_reclaim && try_alloc(AllocLevel::min)) return use_new_page();
+  if (!may_reclaim) return give_up_alloc();
+  direct_reclaim = {.done = &reclaim_, .pages_wanted = kHugePages, .cpu = request->cpu};
+  collapse.reclaim_.direct_reclaim(direct_reclaim);
+}
+
+void Collapse::Context::reclaim_done() {
+  if (try_alloc(AllocLevel::min)) return use_new_page();
+  give_up_alloc();
+}
+
+bool Collapse::Context::try_alloc(AllocLevel level) {
+  const auto page = kernel.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, level);
+  head = page.value_or(kNoPfn);
+  if (page) kernel.stats.vmstat.pgalloc += kHugePages;
+  return page.has_value();
+}
+
+void Collapse::Context::use_new_page() {
+  ++kernel.stats.vmstat.thp_collapse_alloc;
+  lock_for_read();
+}
+
+void Collapse::Context::give_up_alloc() {
+  ++kernel.stats.vmstat.thp_collapse_alloc_failed;
+  fail(ScanResult::ALLOC_HUGE_PAGE_FAIL);
+}
+
+// --- 2: mmap_lock for read, revalidate. collapse_lock pays for both revalidations, half each ---
+
+void Collapse::Context::lock_for_read() {
+  if (mm().mmap_lock().read(wait_for(read_lock_))) begin_revalidate();
+}
+
+void Collapse::Context::begin_revalidate() {
+  held = Held::read;
+  spend(kernel.config.costs.collapse_lock / 2, &KhugepagedStats::cpu_commit, revalidate_);
+}
+
+void Collapse::Context::revalidate_done() {
+  ScanResult result = revalidate();
+  if (result == ScanResult::SUCCEED) result = pmd_state(mm().table(), request->base);
+  if (result != ScanResult::SUCCEED) return fail(result);
+  seen_table = mm().table().pte_table_id(request->base);
+  next_entry = 0;
+  if (request->counts.unmapped > 0) return begin_swap_in();
+  lock_for_write();
+}
+
+// hugepage_vma_revalidate, khugepaged.md 5.2.
+ScanResult Collapse::Context::revalidate() {
+  if (mm().exited() || (kernel.rules.skips_disabled_mm && mm().thp_disabled)) return ScanResult::ANY_PROCESS;
+  vma = mm().first_ending_above(request->base);
+  if (!vma) return ScanResult::VMA_NULL;
+  if (!vma->holds_huge_block(request->base)) return ScanResult::ADDRESS_RANGE;
+  if (!thp_vma_allowable(kernel, mm(), *vma, /*enforce_sysfs=*/by_khugepaged(), /*in_fault=*/false))
+    return ScanResult::VMA_CHECK;
+  if (!vma->is_anonymous() || vma->anon_vma == 0) return ScanResult::PAGE_ANON;
+  return ScanResult::SUCCEED;
+}
+
+// --- 3: swap in, khugepaged.md 5.3 ---
+
+void Collapse::Context::begin_swap_in() {
+  if (!mm().table().pmd_is_table(request->base)) return fail(pmd_state(mm().table(), request->base));
+  const auto& entries = mm().table().pte_table(request->base);
+  while (next_entry < kHugePages && !entries[next_entry].swap()) ++next_entry;
+  if (next_entry == kHugePages) return lock_for_write();
+  spend(kernel.config.costs.fault_swap, &KhugepagedStats::cpu_swapin, swap_in_);
+}
+
+// Comes again after a wait for the device.
+void Collapse::Context::swap_in_done() {
+  const VirtAddr va = request->base + next_entry * kPageBytes;
+  const Pte* pte = mm().table().pte(va);
+  if (!pte || !pte->swap()) return begin_swap_in();
+  const PageFault::SwapIn outcome = collapse.faults_.swap_in(mm(), *vma, va, device_);
+  switch (outcome) {
+    case PageFault::SwapIn::swapped_in: return begin_swap_in();
+    case PageFault::SwapIn::must_wait: return;
+    case PageFault::SwapIn::retry: return fail(ScanResult::PAGE_LOCK);
+    case PageFault::SwapIn::failed: return fail(ScanResult::FAIL);
+  }
+}
+
+// --- 4, 5: mmap_lock for write, revalidate again, VMA lock ---
+
+void Collapse::Context::lock_for_write() {
+  drop_lock();
+  if (mm().mmap_lock().write(wait_for(write_lock_))) begin_recheck();
+}
+
+void Collapse::Context::begin_recheck() {
+  held = Held::write;
+  const Duration rest = kernel.config.costs.collapse_lock - kernel.config.costs.collapse_lock / 2;
+  spend(rest, &KhugepagedStats::cpu_commit, recheck_);
+}
+
+void Collapse::Context::recheck_done() {
+  if (const ScanResult result = revalidate(); result != ScanResult::SUCCEED) return fail(result);
+  if (kernel.rules.per_vma_locks && !mm().vma_start_write(*vma, vma_drained_)) return;
+  vma_drained();
+}
+
+// No fault can run in the VMA any more. check_pmd_still_valid: the PMD must point to the table seen before.
+void Collapse::Context::vma_drained() {
+  const ScanResult pmd = pmd_state(mm().table(), request->base);
+  if (pmd != ScanResult::SUCCEED) return fail(pmd);
+  if (mm().table().pte_table_id(request->base) != seen_table) return fail(ScanResult::FAIL);
+  begin_flush();
+}
+
+// --- helpers ---
+
+void Collapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end) {
+  cost += work;
+  if (by_khugepaged()) {
+    kernel.stats.khugepaged.*phase += work;
+    kernel.stats.khugepaged.cpu += work;
+  }
+  kernel.cpus.run_kernel(request->cpu, work, end);
+}
+
+TimedRwLock::Waiter& Collapse::Context::wait_for(Event& granted) {
+  waiter = {.granted = &granted, .owner = request->owner, .counts_as_stall = !by_khugepaged()};
+  return waiter;
+}
+
+void Collapse::Context::drop_lock() {
+  const Held was = held;
+  held = Held::none;
+  if (was == Held::read) mm().mmap_lock().release_read();
+  if (was != Held::write) return;
+  if (kernel.rules.per_vma_locks) mm().vma_end_write_all();
+  mm().mmap_lock().release_write();
+}
+
+// Whatever went wrong, the page table is as it was: the new page goes back, the lock is dropped.
+void Collapse::Context::fail(ScanResult why) {
+  if (head != kNoPfn) give_back_new_page();
+  drop_lock();
+  finish(why);
+}
+
+void Collapse::Context::give_back_new_page() {
+  kernel.stats.vmstat.pgfree += kHugePages;
+  kernel.memory.free(head, kHugeOrder);
+  head = kNoPfn;
+}
+
+void Collapse::Context::finish(ScanResult result) {
+  request->result = result;
+  record(result);
+  Event& done = *request->done;
+  request = nullptr;
+  kernel.queue.schedule(done, kernel.queue.now());
+}
+
+void Collapse::Context::record(ScanResult result) const {
+  RangeRecord& range = collapse.history_.at(mm().asid(), request->base);
+  const ScanCounts& counts = request->counts;
+  ++range.times_scanned;
+  ++range.results[std::size_t(result)];
+  range.last = result;
+  range.last_scan = kernel.queue.now();
+  range.last_none_or_zero = counts.none_or_zero;
+  range.last_unmapped = counts.unmapped;
+  range.last_referenced = counts.referenced;
+  range.last_shared = counts.shared;
+  range.last_present = counts.looked_at - counts.none_or_zero - counts.unmapped;
+  if (result != ScanResult::SUCCEED) return;
+  range.is_huge = true;
+  range.huge_by = by_khugepaged() ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
+  range.became_huge = kernel.queue.now();
+  ++range.became_huge_times;
+  range.collapse_cost = cost;
+}
+
+}  // namespace collapsar

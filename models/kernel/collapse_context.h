@@ -1,0 +1,121 @@
+// Collapse::Context: one scan and, if it succeeds, one collapse: its state, and its steps in the order they run.
+//
+// A step begins in `begin_x`, which lets its cost pass, and ends in `x_done`, which changes the world and begins the
+// next. A wait (for a lock, a device) has one function, for the moment it is over. Included by collapse*.cc only.
+#pragma once
+
+#include "models/kernel/collapse.h"
+
+namespace collapsar {
+
+struct Collapse::Context {
+  explicit Context(Collapse& owner)
+      : collapse(owner), kernel(owner.kernel_), bulk(owner.kernel_.queue, owner.kernel_.dram) {}
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  bool busy() const { return request != nullptr; }
+  void start(Request& asked);
+
+  // --- the scan; mmap_lock held for read, and the PTE table while its entries are looked at ---
+  void begin_scan();
+  void scan_done();
+  void finish_without_table();
+  // --- 1: allocate; no lock ---
+  void begin_alloc();
+  void alloc_done();
+  void reclaim_done();
+  bool try_alloc(AllocLevel level);
+  void use_new_page();
+  void give_up_alloc();
+  // --- 2: mmap_lock for read, revalidate ---
+  void lock_for_read();
+  void begin_revalidate();
+  void revalidate_done();
+  // --- 3: swap in, entry by entry ---
+  void begin_swap_in();
+  void swap_in_done();
+  // --- 4, 5: mmap_lock for write, VMA lock, revalidate again ---
+  void lock_for_write();
+  void begin_recheck();
+  void recheck_done();
+  void vma_drained();
+  // --- 6, 7: the PMD goes, TLBs are flushed ---
+  void begin_flush();
+  void flush_done();
+  // --- 8: isolate ---
+  void begin_isolate();
+  void isolate_done();
+  ScanResult isolate_all();
+  ScanResult isolate_page(Pte pte, ScanCounts& counts);
+  bool is_isolated(Pfn folio) const;
+  // --- 10: copy, slice by slice; then release the old pages ---
+  void copy_next_slice();
+  std::uint32_t slice_length(std::uint32_t first) const;
+  Duration slice_cost(std::uint32_t first, std::uint32_t end) const;
+  void slice_part_done();
+  void begin_release();
+  void release_done();
+  // --- 11, 12: install, unlock ---
+  void begin_commit();
+  void commit_done();
+  Pte huge_leaf() const;
+  // --- after a failed isolation ---
+  void begin_rollback();
+  void rollback_done();
+
+  // --- helpers ---
+  AddressSpace& mm() const { return *request->mm; }
+  VirtRange range() const { return {request->base, request->base + kHugeBytes}; }
+  bool by_khugepaged() const { return request->owner == LockOwner::khugepaged; }
+  std::array<Pte, kHugePages>& ptes() const { return PageTable::entries(table); }
+  std::uint32_t present_pages() const;  // PTEs of the detached table that map a page of their own
+  void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
+  TimedRwLock::Waiter& wait_for(Event& granted);
+  ScanResult revalidate();
+  void put_back();  // isolated pages: to where they came from, or, if nobody maps them any more, away
+  void drop_lock();
+  void fail(ScanResult why);
+  void give_back_new_page();
+  void finish(ScanResult result);
+  void record(ScanResult result) const;
+
+  Collapse& collapse;
+  KernelContext& kernel;
+  Request* request = nullptr;
+  enum class Held : std::uint8_t { none, read, write } held = Held::none;  // mmap_lock, once the collapse is attempted
+  Limits limits;
+  Pfn head = kNoPfn;                             // the new huge page
+  Vma* vma = nullptr;                            // valid while mmap_lock is held
+  const PageTable::Table* seen_table = nullptr;  // what the PMD pointed to at the first revalidation
+  PageTable::Table* table = nullptr;             // detached
+  std::vector<Pfn> isolated;                     // folios, each once
+  std::uint32_t next_entry = 0;                  // of the swap-in or the copy
+  std::uint32_t slice_parts_left = 0;
+  ScanResult why_rollback = ScanResult::FAIL;
+  Duration cost{};  // CPU time of the collapse so far
+  TimedRwLock::Waiter waiter;
+  Reclaim::DirectReclaim direct_reclaim;
+  BulkCopy bulk;
+
+  Event pte_table_free_ = event<&Context::begin_scan>(this, "collapse.pte_table_free", Phase::kernel);
+  Event scan_ = event<&Context::scan_done>(this, "collapse.scan", Phase::kernel);
+  Event alloc_ = event<&Context::alloc_done>(this, "collapse.alloc", Phase::kernel);
+  Event reclaim_ = event<&Context::reclaim_done>(this, "collapse.reclaim", Phase::kernel);
+  Event read_lock_ = event<&Context::begin_revalidate>(this, "collapse.read_lock", Phase::kernel);
+  Event revalidate_ = event<&Context::revalidate_done>(this, "collapse.revalidate", Phase::kernel);
+  Event swap_in_ = event<&Context::swap_in_done>(this, "collapse.swap_in", Phase::kernel);
+  Event device_ = event<&Context::swap_in_done>(this, "collapse.swapped_in", Phase::kernel);
+  Event write_lock_ = event<&Context::begin_recheck>(this, "collapse.write_lock", Phase::kernel);
+  Event recheck_ = event<&Context::recheck_done>(this, "collapse.recheck", Phase::kernel);
+  Event vma_drained_ = event<&Context::vma_drained>(this, "collapse.vma_drained", Phase::kernel);
+  Event flush_ = event<&Context::flush_done>(this, "collapse.flush", Phase::kernel);
+  Event isolate_ = event<&Context::isolate_done>(this, "collapse.isolate", Phase::kernel);
+  Event slice_cpu_ = event<&Context::slice_part_done>(this, "collapse.copy", Phase::kernel);
+  Event slice_dram_ = event<&Context::slice_part_done>(this, "collapse.copy_dram", Phase::kernel);
+  Event release_ = event<&Context::release_done>(this, "collapse.release", Phase::kernel);
+  Event commit_ = event<&Context::commit_done>(this, "collapse.commit", Phase::kernel);
+  Event rollback_ = event<&Context::rollback_done>(this, "collapse.rollback", Phase::kernel);
+};
+
+}  // namespace collapsar

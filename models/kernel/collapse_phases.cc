@@ -1,0 +1,196 @@
+// From the flush to the commit, or back: khugepaged.md 5.1, phases 6 to 12. mmap_lock is held for write throughout.
+#include <algorithm>
+#include <utility>
+
+#include "models/kernel/collapse_context.h"
+
+namespace collapsar {
+namespace {
+
+// Entries copied or cleared in one step where memory takes no time of its own: 32 steps per collapse.
+constexpr std::uint32_t kSlice = 16;
+constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
+
+// Neither none nor the zero page (nor swapped out): there is a page to copy.
+bool maps_page(Pte pte) { return pte.present() && !pte.zero_page(); }
+
+}  // namespace
+
+std::uint32_t Collapse::Context::present_pages() const {
+  return std::uint32_t(std::count_if(ptes().begin(), ptes().end(), maps_page));
+}
+
+// --- 6, 7: pmdp_collapse_flush. Hardware walks miss from the beginning on; translations held in TLBs serve to the end
+// ---
+
+void Collapse::Context::begin_flush() {
+  table = mm().table().detach_pte_table(request->base);
+  const Duration shootdown = kernel.shootdown.flush_duration(mm().asid(), range(), PageSize::k4K, request->cpu);
+  spend(kernel.config.costs.collapse_flush + shootdown, &KhugepagedStats::cpu_flush, flush_);
+}
+
+void Collapse::Context::flush_done() {
+  kernel.shootdown.flush(mm().asid(), range(), PageSize::k4K, request->cpu, /*tables_freed=*/true);
+  begin_isolate();
+}
+
+// --- 8: __collapse_huge_page_isolate, khugepaged.md 5.4 ---
+
+void Collapse::Context::begin_isolate() {
+  spend(kernel.config.costs.isolate_page * present_pages(), &KhugepagedStats::cpu_isolate, isolate_);
+}
+
+void Collapse::Context::isolate_done() {
+  const ScanResult result = isolate_all();
+  collapse.count_exceeded(result);
+  if (result != ScanResult::SUCCEED) {
+    why_rollback = result;
+    return begin_rollback();
+  }
+  next_entry = 0;
+  copy_next_slice();
+}
+
+ScanResult Collapse::Context::isolate_all() {
+  ScanCounts counts;
+  for (const Pte pte : ptes()) {
+    if (pte.none() || pte.zero_page()) {
+      if (++counts.none_or_zero > limits.none) return ScanResult::EXCEED_NONE_PTE;
+      continue;
+    }
+    if (!pte.present()) return ScanResult::PTE_NON_PRESENT;
+    if (const ScanResult page = isolate_page(pte, counts); page != ScanResult::SUCCEED) return page;
+  }
+  if (kernel.rules.needs_writable_pte && !counts.writable) return ScanResult::PAGE_RO;
+  if (limits.young_test && counts.referenced == 0) return ScanResult::LACK_REFERENCED_PAGE;
+  return ScanResult::SUCCEED;
+}
+
+ScanResult Collapse::Context::isolate_page(Pte pte, ScanCounts& counts) {
+  const Pfn folio = kernel.memory.head_of(pte.pfn());
+  const Frame& frame = kernel.memory.frame(folio);
+  counts.writable |= pte.writable();
+  if (frame.used_as() != FrameUse::anon) return ScanResult::PAGE_NULL;
+  if (collapse.rmap_.is_shared(pte.pfn()) && ++counts.shared > limits.shared) return ScanResult::EXCEED_SHARED_PTE;
+  counts.referenced += pte.accessed() || frame.is(Frame::kReferenced);
+  if (is_isolated(folio)) return ScanResult::SUCCEED;
+  if (!collapse.locks_.try_lock(folio)) return ScanResult::PAGE_LOCK;
+  ScanResult result = ScanResult::SUCCEED;
+  if (collapse.rmap_.has_extra_references(pte.pfn())) result = ScanResult::PAGE_COUNT;
+  else if (!collapse.reclaim_.isolate(folio)) result = ScanResult::DEL_PAGE_LRU;
+  if (result == ScanResult::SUCCEED) isolated.push_back(folio);
+  else collapse.locks_.unlock(folio);
+  return result;
+}
+
+// True for the further PTEs of a large folio that this collapse has taken already.
+bool Collapse::Context::is_isolated(Pfn folio) const {
+  return kernel.memory.frame(folio).is(Frame::kIsolated) &&
+         std::find(isolated.rbegin(), isolated.rend(), folio) != isolated.rend();
+}
+
+void Collapse::Context::put_back() {
+  for (const Pfn folio : isolated) {
+    collapse.locks_.unlock(folio);
+    collapse.reclaim_.putback(folio);
+    collapse.rmap_.free_if_unused(folio);
+  }
+  isolated.clear();
+}
+
+// --- 10: __collapse_huge_page_copy, khugepaged.md 5.5 ---
+
+// A slice lasts the longer of its cost-table time, taken from the CPU, and its DRAM service.
+void Collapse::Context::copy_next_slice() {
+  if (next_entry == kHugePages) return begin_release();
+  const std::uint32_t first = next_entry;
+  next_entry += slice_length(first);
+  slice_parts_left = 1;
+  spend(slice_cost(first, next_entry), &KhugepagedStats::cpu_copy, slice_cpu_);
+  if (kernel.dram.is_ideal()) return;
+  ++slice_parts_left;
+  const Pfn source = ptes()[first].pfn();
+  bulk.start(maps_page(ptes()[first]) ? &source : nullptr, head + first, next_entry - first, Duration::zero(),
+             slice_dram_);
+}
+
+// Where DRAM is modelled, a slice is one job for it: all to be cleared, or all to be copied from consecutive frames.
+std::uint32_t Collapse::Context::slice_length(std::uint32_t first) const {
+  const std::uint32_t longest = std::min(kSlice, std::uint32_t(kHugePages) - first);
+  if (kernel.dram.is_ideal()) return longest;
+  const Pte start = ptes()[first];
+  std::uint32_t length = 1;
+  for (; length < longest; ++length) {
+    const Pte pte = ptes()[first + length];
+    if (maps_page(pte) != maps_page(start)) break;
+    if (maps_page(pte) && pte.pfn() != start.pfn() + length) break;
+  }
+  return length;
+}
+
+Duration Collapse::Context::slice_cost(std::uint32_t first, std::uint32_t end) const {
+  const KernelCosts& costs = kernel.config.costs;
+  const auto copies = std::count_if(ptes().begin() + first, ptes().begin() + end, maps_page);
+  return costs.copy_page * copies + costs.clear_page * (std::int64_t(end - first) - copies);
+}
+
+void Collapse::Context::slice_part_done() {
+  if (--slice_parts_left == 0) copy_next_slice();
+}
+
+void Collapse::Context::begin_release() {
+  if (kernel.dram.is_ideal()) {
+    kernel.dram.count_ideal_bulk(present_pages() * kLinesPerPage, /*is_write=*/false);
+    kernel.dram.count_ideal_bulk(kHugePages * kLinesPerPage, /*is_write=*/true);
+  }
+  spend(kernel.config.costs.release_page * present_pages(), &KhugepagedStats::cpu_copy, release_);
+}
+
+// The old pages go; those that another process maps stay with it (khugepaged.md 5.5).
+void Collapse::Context::release_done() {
+  for (Pte& pte : ptes()) collapse.rmap_.drop_mapping(mm(), std::exchange(pte, {}));
+  put_back();
+  begin_commit();
+}
+
+// --- 11, 12: install ---
+
+void Collapse::Context::begin_commit() {
+  spend(kernel.config.costs.collapse_commit, &KhugepagedStats::cpu_commit, commit_);
+}
+
+// No flush: the PMD was empty. The emptied table is deposited under the huge page.
+void Collapse::Context::commit_done() {
+  collapse.rmap_.commit_collapse(mm(), *vma, request->base, head, huge_leaf(), table, kHugePages);
+  table = nullptr;
+  ++mm().mappings()[vma->mapping].collapsed;
+  drop_lock();
+  finish(ScanResult::SUCCEED);
+}
+
+// Writable iff the VMA is, even over read-only PTEs; dirty, accessed, exclusive (khugepaged.md 5.7).
+Pte Collapse::Context::huge_leaf() const {
+  const bool accessible = vma->flags & (Vma::kRead | Vma::kWrite | Vma::kExec);
+  std::uint64_t flags = Pte::kUser | Pte::kAccessed | Pte::kDirty | Pte::kHuge | Pte::kSoftExclusive;
+  flags |= accessible ? Pte::kPresent : Pte::kProtNone;
+  if (vma->writable()) flags |= Pte::kWritable;
+  if (!vma->is(Vma::kExec)) flags |= Pte::kNoExec;
+  return Pte::make(head, flags);
+}
+
+// --- after a failed isolation: rollback A, khugepaged.md 5.6. Putting a page back costs as much as taking it ---
+
+void Collapse::Context::begin_rollback() {
+  const auto taken = std::int64_t(isolated.size());
+  spend(kernel.config.costs.isolate_page * taken, &KhugepagedStats::cpu_rollback, rollback_);
+}
+
+// The same table returns to the PMD with its entries as they were; nothing can have cached the empty PMD: no flush.
+void Collapse::Context::rollback_done() {
+  put_back();
+  mm().table().attach_pte_table(request->base, table);
+  table = nullptr;
+  fail(why_rollback);
+}
+
+}  // namespace collapsar

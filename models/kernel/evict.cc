@@ -1,0 +1,181 @@
+// One page on its way out: may it go, where is it mapped, what becomes of its contents.
+#include "models/kernel/reclaim_worker.h"
+#include "models/kernel/split.h"
+
+namespace collapsar {
+
+// All entries that map the page, or any page of it. False: not all can be seen or touched now, because khugepaged has
+// the table in hand.
+bool Reclaim::collect(Pfn pfn, std::vector<MappedAt>& mappings) {
+  mappings.clear();
+  PhysicalMemory& memory = kernel_.memory;
+  std::uint64_t expected = 0;
+  bool locked = false;
+  for (std::uint64_t i = 0; i < lru_.pages_of(pfn); ++i) {
+    const std::uint32_t ptes = memory.frame(pfn + i).mapcount;
+    if (i > 0 && ptes == 0) continue;
+    expected += ptes + (i == 0 && memory.frame(pfn).is(Frame::kHead) ? memory.pmd_mapcount(pfn) : 0);
+    rmap_.for_each_mapping(pfn + i, [&](AddressSpace& mm, VirtAddr va, Pte& entry, PageSize size) {
+      if (i > 0 && size != PageSize::k4K) return;
+      locked |= mm.pte_table_locked(va);
+      mappings.push_back({&mm, va, &entry, size, pfn + i});
+    });
+  }
+  return !locked && mappings.size() == expected;
+}
+
+Reclaim::Verdict Reclaim::evict(Pfn pfn, Batch& batch, bool ignore_references) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  constexpr std::uint16_t kStays = Frame::kLocked | Frame::kWriteback;
+  if (frame.flags & kStays || frame.pins > 0) return Verdict::keep;
+  if (frame.is(Frame::kUnevictable)) return Verdict::activate;
+  std::vector<MappedAt> mappings;
+  if (!collect(pfn, mappings)) return Verdict::keep;
+  if (!ignore_references) {
+    const Verdict verdict = check_references(pfn, mappings);
+    if (verdict != Verdict::gone) return verdict;
+  }
+  if (frame.used_as() == FrameUse::file) return drop_file(pfn, mappings, batch);
+  if (frame.is(Frame::kLazyFree)) return drop_lazyfree(pfn, mappings, batch);
+  return swap_out(pfn, mappings, batch);
+}
+
+// mm/vmscan.c folio_check_references(); `gone` means: it may go. Accessed bits are cleared, without a flush.
+Reclaim::Verdict Reclaim::check_references(Pfn pfn, std::vector<MappedAt>& mappings) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  std::uint64_t young = 0;
+  for (MappedAt& at : mappings) {
+    young += at.entry->accessed();
+    at.entry->clear(Pte::kAccessed);
+  }
+  const bool was_referenced = frame.is(Frame::kReferenced);
+  frame.clear(Frame::kReferenced);
+  if (young == 0) return Verdict::gone;
+  frame.set(Frame::kReferenced);
+  return was_referenced || young > 1 ? Verdict::activate : Verdict::keep;
+}
+
+// The entry becomes `replacement`; a dirty entry makes the page dirty. The flush follows with the batch.
+void Reclaim::unmap(const MappedAt& at, Pte replacement, Batch& batch) {
+  const Pte old = *at.entry;
+  if (old.dirty()) kernel_.memory.frame(kernel_.memory.head_of(at.pfn)).set(Frame::kDirty);
+  *at.entry = replacement;
+  rmap_.drop_mapping(*at.mm, old);
+  const VirtRange page{at.va, at.va + kPageBytes};
+  for (Batch::Flush& f : batch.flushes) {
+    if (f.mm != at.mm) continue;
+    f.range = {std::min(f.range.start, page.start), std::max(f.range.end, page.end)};
+    return;
+  }
+  batch.flushes.push_back({at.mm, page});
+}
+
+void Reclaim::flush(Batch& batch) {
+  for (const Batch::Flush& f : batch.flushes) {
+    batch.extra += kernel_.shootdown.flush_duration(f.mm->asid(), f.range, PageSize::k4K, batch.cpu);
+    kernel_.shootdown.flush(f.mm->asid(), f.range, PageSize::k4K, batch.cpu, false);
+  }
+  batch.flushes.clear();
+}
+
+Reclaim::Verdict Reclaim::drop_file(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  for (const MappedAt& at : mappings)
+    if (at.entry->dirty()) frame.set(Frame::kDirty);
+  if (frame.is(Frame::kDirty)) return Verdict::activate;
+  for (const MappedAt& at : mappings) unmap(at, {}, batch);
+  ++batch.freed;
+  rmap_.drop_file_page(pfn);
+  return Verdict::gone;
+}
+
+// A page given to MADV_FREE goes without a copy, unless it was written since.
+Reclaim::Verdict Reclaim::drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  bool dirty = frame.is(Frame::kDirty);
+  for (const MappedAt& at : mappings) dirty |= at.entry->dirty();
+  if (dirty) {
+    frame.clear(Frame::kLazyFree);
+    return Verdict::activate;
+  }
+  if (frame.is(Frame::kHead)) {
+    split_pmds(pfn, mappings, batch);
+    if (!collect(pfn, mappings)) return Verdict::keep;
+  }
+  const std::uint64_t pages = lru_.pages_of(pfn);
+  ++frame.pins;  // keeps the frame until the last mapping is gone
+  for (const MappedAt& at : mappings) unmap(at, {}, batch);
+  --frame.pins;
+  if (frame.is(Frame::kSwapCache)) swap_cache_.remove(pfn);
+  kernel_.stats.vmstat.pglazyfreed += pages;
+  batch.freed += pages;
+  rmap_.free_if_unused(pfn);
+  return Verdict::gone;
+}
+
+// shrink_folio_list() for an anonymous page: a slot, swap entries in place of its mappings, a write unless the slot
+// holds these contents already.
+Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kSwapCache) && !give_slot(pfn, batch)) return Verdict::activate;
+  if (!frame.is(Frame::kSwapCache)) return Verdict::gone;  // it was split: its parts are on the list, or free if nobody mapped them
+  if (frame.is(Frame::kHead)) {
+    split_pmds(pfn, mappings, batch);
+    if (!collect(pfn, mappings)) return Verdict::keep;
+  }
+  for (const MappedAt& at : mappings) {
+    const auto slot = SwapSlot(frame.slot + (at.pfn - pfn));
+    kernel_.swap.duplicate(slot);
+    ++at.mm->swap_entries;
+    unmap(at, Pte::make_swap(slot), batch);
+  }
+  batch.extra += kernel_.config.costs.swap_out_page;
+  if (frame.is(Frame::kDirty) && !swap_cache_.is_last_user(pfn)) {
+    lru_.move_to_head(pfn, false);  // it stays on the list while it is written
+    start_write(pfn, batch.worker);
+    return Verdict::gone;
+  }
+  batch.freed += lru_.pages_of(pfn);
+  swap_cache_.remove(pfn);
+  rmap_.free_if_unused(pfn);
+  return Verdict::gone;
+}
+
+// add_to_swap(). False: no room. A huge page that cannot go out whole is split; then it has no slot yet.
+bool Reclaim::give_slot(Pfn pfn, Batch& batch) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kHead)) {
+    const auto slot = kernel_.swap.allocate();
+    if (!slot) return false;
+    swap_cache_.add(*slot, pfn);
+    frame.set(Frame::kDirty);
+    return true;
+  }
+  if (kernel_.swap.free_slots() == 0) return false;
+  // Partly mapped pages are split first; 6.1 took "no PMD maps it" for that.
+  if (kernel_.memory.pmd_mapcount(pfn) == 0) return split_instead(pfn, batch);
+  const auto slot = kernel_.swap.allocate_huge();
+  if (!slot) {
+    ++kernel_.stats.vmstat.thp_swpout_fallback;
+    return split_instead(pfn, batch);
+  }
+  swap_cache_.add(*slot, pfn);
+  frame.set(Frame::kDirty);
+  ++kernel_.stats.vmstat.thp_swpout;
+  return true;
+}
+
+bool Reclaim::split_instead(Pfn pfn, Batch& batch) {
+  Duration cost{};
+  const bool split = split_ && split_->split_folio(pfn, &cost);
+  batch.extra += cost;
+  return split;
+}
+
+void Reclaim::split_pmds(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
+  for (const MappedAt& at : mappings)
+    if (at.size == PageSize::k2M) batch.extra += split_->split_pmd(*at.mm, at.va, batch.cpu);
+  SIM_ASSERT(kernel_.memory.pmd_mapcount(pfn) == 0, "compound page {:#x} still has a PMD", pfn.value);
+}
+
+}  // namespace collapsar

@@ -1,0 +1,194 @@
+// PMD level: huge pages at fault, the huge zero page, writes to shared huge pages; and hugetlb.
+#include "models/kernel/fault_context.h"
+
+namespace collapsar {
+
+namespace {
+
+// khugepaged.md 7.2: how hard a fault may try for a huge page.
+enum class Effort : std::uint8_t { none, kswapd, reclaim };
+
+Effort effort_of(ThpDefrag defrag, bool is_madvised) {
+  switch (defrag) {
+    case ThpDefrag::always: return Effort::reclaim;
+    case ThpDefrag::defer: return Effort::kswapd;
+    case ThpDefrag::defer_madvise: return is_madvised ? Effort::reclaim : Effort::kswapd;
+    case ThpDefrag::madvise: return is_madvised ? Effort::reclaim : Effort::none;
+    case ThpDefrag::never: return Effort::none;
+  }
+  return Effort::none;
+}
+
+std::uint64_t leaf_flags(const Vma& vma) {
+  return Pte::kPresent | Pte::kUser | Pte::kAccessed | Pte::kHuge | bits_if(!vma.is(Vma::kExec), Pte::kNoExec);
+}
+
+}  // namespace
+
+// --- nothing there yet: do_huge_pmd_anonymous_page() ---
+
+bool PageFault::Context::wants_huge() const {
+  return !no_huge && thp_vma_allowable(kernel, *mm, *vma, /*enforce_sysfs=*/true, /*in_fault=*/true) &&
+         vma->holds_huge_block(va);
+}
+
+void PageFault::Context::huge_missing() {
+  fault.rmap_.prepare_anon_vma(*mm, *vma);
+  fault.khugepaged_.enter_vma(*mm, *vma);
+  if (!kernel.config.thp.at_fault) {
+    no_huge = true;
+    return at_pte();
+  }
+  if (!is_write() && kernel.config.thp.use_zero_page) return huge_zero();
+  huge_alloc();
+}
+
+// Everyone who wanted a huge page and gets small ones.
+void PageFault::Context::fall_back() {
+  ++kernel.stats.vmstat.thp_fault_fallback;
+  no_huge = true;
+  at_pmd();
+}
+
+void PageFault::Context::huge_zero() {
+  if (fault.huge_zero_ != kNoPfn) return pass<&Context::install_huge_zero>(costs().fault_zero_page, huge_zero_ready_);
+  page = allocate(kHugeOrder, FrameUse::huge_zero_page);
+  if (page == kNoPfn) {
+    ++kernel.stats.vmstat.thp_zero_page_alloc_failed;
+    return fall_back();
+  }
+  clear(page, kHugePages, huge_zero_cleared_, &Context::huge_zero_cleared);
+}
+
+// Two may have had the idea; the second gives its page back.
+void PageFault::Context::huge_zero_cleared() {
+  if (fault.huge_zero_ != kNoPfn) {
+    give_back(std::exchange(page, kNoPfn));
+  } else {
+    fault.huge_zero_ = std::exchange(page, kNoPfn);
+    ++kernel.stats.vmstat.thp_zero_page_alloc;
+  }
+  pass<&Context::install_huge_zero>(costs().fault_zero_page, huge_zero_ready_);
+}
+
+void PageFault::Context::install_huge_zero() {
+  if (!mm->table().ensure_pmd_table(va)) return reclaim_memory(Reclaim::kSwapClusterMax);
+  if (!mm->table().pmd(va)->none()) return lost_race();
+  mm->table().map_huge(huge_base(va), Pte::make(fault.huge_zero_, leaf_flags(*vma) | Pte::kSpecial), PageSize::k2M);
+  resolved();
+}
+
+void PageFault::Context::huge_alloc() {
+  const Effort effort = effort_of(kernel.config.thp.defrag, vma->is(Vma::kHugePage));
+  PhysicalMemory& memory = kernel.memory;
+  auto pfn = memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, AllocLevel::low);
+  if (!pfn && effort != Effort::none && !timeless) fault.reclaim_.wake_kswapd();
+  if (!pfn && effort == Effort::reclaim)
+    pfn = memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, AllocLevel::min);
+  if (pfn) {
+    page = *pfn;
+    kernel.stats.vmstat.pgalloc += kHugePages;
+    if (!timeless) fault.reclaim_.wake_kswapd_if_low();
+    return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
+  }
+  if (effort != Effort::reclaim || timeless || std::exchange(huge_reclaimed, true)) return fall_back();
+  reclaim_memory(kHugePages);
+}
+
+void PageFault::Context::huge_cleared() { pass<&Context::install_huge>(costs().fault_huge, huge_ready_); }
+
+void PageFault::Context::install_huge() {
+  const Pte* pmd = mm->table().pmd(va);
+  if (pmd && !pmd->none()) return lost_race();
+  // The table above may be missing too: up to three frames. Without them the huge page itself is given up.
+  if (kernel.memory.free_pages() <= kernel.memory.watermarks().min + kernel.page_table_levels) {
+    give_back(std::exchange(page, kNoPfn));
+    return fall_back();
+  }
+  const Pte leaf = Pte::make(page, leaf_flags(*vma) | Pte::kDirty | bits_if(vma->writable(), Pte::kWritable));
+  fault.rmap_.map_new_huge(*mm, *vma, va, std::exchange(page, kNoPfn), leaf);
+  ++kernel.stats.vmstat.thp_fault_alloc;
+  note_huge();
+  resolved();
+}
+
+void PageFault::Context::note_huge() {
+  got_huge = true;
+  if (!fault.history_) return;
+  RangeRecord& record = fault.history_->at(mm->asid(), va);
+  record.huge_by = RangeRecord::By::fault;
+  record.is_huge = true;
+  record.became_huge = kernel.queue.now();
+  ++record.became_huge_times;
+}
+
+// --- there, but not writable: do_huge_pmd_wp_page() ---
+
+void PageFault::Context::at_huge_pmd() {
+  const Pte leaf = *mm->table().pmd(va);
+  if (!is_write() || leaf.writable()) return spurious();
+  if (leaf.zero_page()) return may_get_table() ? split_huge() : reclaim_memory(Reclaim::kSwapClusterMax);
+  if (may_take_over_huge(leaf.pfn(), leaf))
+    return pass<&Context::take_over_huge>(costs().fault_spurious, take_over_huge_ready_);
+  split_huge();
+}
+
+bool PageFault::Context::may_take_over_huge(Pfn head, Pte leaf) const {
+  PhysicalMemory& memory = kernel.memory;
+  if (leaf.bits & Pte::kSoftExclusive) return true;
+  const Frame& frame = memory.frame(head);
+  if (memory.pmd_mapcount(head) != 1 || frame.pins > 0 || frame.is(Frame::kSwapCache)) return false;
+  for (Pfn p = head; p < head + kHugePages; ++p)
+    if (memory.frame(p).mapcount > 0) return false;
+  return true;
+}
+
+void PageFault::Context::take_over_huge() {
+  Pte* pmd = mm->table().pmd(va);
+  if (!pmd || !pmd->huge() || pmd->zero_page() || !may_take_over_huge(pmd->pfn(), *pmd)) return lost_race();
+  pmd->set(Pte::kWritable | Pte::kDirty | Pte::kAccessed | Pte::kSoftExclusive);
+  got_cow = true;
+  resolved();
+}
+
+// Then the PTE level copies the one page, or replaces the zero page.
+void PageFault::Context::split_huge() {
+  const CpuId cpu = timeless ? kNoCpu : request->cpu;
+  pass<&Context::at_pmd>(fault.split_.split_pmd(*mm, va, cpu), pmd_split_);
+}
+
+// --- hugetlb ---
+
+void PageFault::Context::hugetlb() {
+  const PageTable::Leaf leaf = mm->table().lookup(va);
+  if (leaf.entry && leaf.entry->huge()) {
+    if (is_write()) leaf.entry->set(Pte::kWritable | Pte::kDirty);
+    return spurious();
+  }
+  const unsigned order = vma->page == PageSize::k1G ? PhysicalMemory::kGiganticOrder : kHugeOrder;
+  page = allocate(order, FrameUse::hugetlb);
+  if (page == kNoPfn) {
+    busy = false;
+    fault.reclaim_.out_of_memory(mm->pid(), pages_4k(vma->page));
+  }
+  clear(page, pages_4k(vma->page), hugetlb_cleared_, &Context::hugetlb_cleared);
+}
+
+void PageFault::Context::hugetlb_cleared() { pass<&Context::install_hugetlb>(costs().fault_huge, hugetlb_ready_); }
+
+void PageFault::Context::install_hugetlb() {
+  PageTable& table = mm->table();
+  const bool is_1g = vma->page == PageSize::k1G;
+  if (!(is_1g ? table.ensure_pud_table(va) : table.ensure_pmd_table(va))) {
+    give_back(std::exchange(page, kNoPfn));
+    return reclaim_memory(Reclaim::kSwapClusterMax);
+  }
+  const Pte* entry = is_1g ? table.pud(va) : table.pmd(va);
+  if (!entry->none()) return lost_race();
+  const std::uint64_t flags = leaf_flags(*vma) | bits_if(vma->writable(), Pte::kWritable | Pte::kDirty);
+  fault.rmap_.map_hugetlb(*mm, va, page, Pte::make(page, flags), vma->page);
+  page = kNoPfn;
+  resolved();
+}
+
+}  // namespace collapsar

@@ -1,0 +1,59 @@
+#include "models/kernel/kernel.h"
+
+namespace collapsar {
+
+namespace {
+
+const Rules& rules_of(const KernelConfig& config) {
+  config.validate();
+  return *find_rules(config.version);
+}
+
+Pfn make_zero_page(PhysicalMemory& memory) {
+  const auto page = memory.allocate(0, MigrateType::unmovable, FrameUse::zero_page, AllocLevel::reserve);
+  if (!page)
+    throw SimulationError("out of simulated memory: no frame for the zero page; a larger memory.size would help");
+  return *page;
+}
+
+}  // namespace
+
+Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice& swap, TlbShootdown& shootdown,
+               CpuPort& cpus, const KernelConfig& config, unsigned page_table_levels)
+    : config_(config),
+      context_{queue,
+               memory,
+               dram,
+               swap,
+               shootdown,
+               cpus,
+               config_,
+               rules_of(config_),
+               stats_,
+               page_table_levels,
+               make_zero_page(memory)},
+      rmap_(context_),
+      locks_(context_),
+      swap_cache_(context_, rmap_, locks_),
+      reclaim_(context_, rmap_, swap_cache_, locks_),
+      split_(context_, rmap_, reclaim_),
+      processes_(context_),
+      faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, split_, entry_),
+      collapse_(context_, rmap_, faults_, locks_, reclaim_, split_, history_),
+      khugepaged_(context_, collapse_),
+      syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, entry_) {
+  rmap_.set_reclaim(reclaim_);
+  rmap_.set_split(split_);
+  rmap_.set_swap_cache(swap_cache_);
+  reclaim_.set_split(split_);
+  split_.set_history(history_);
+  faults_.set_history(history_);
+  split_.set_history(history_);
+  faults_.set_history(history_);
+  entry_.to = &khugepaged_;
+  if (config_.thp.enabled != ThpEnabled::never) memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
+}
+
+Kernel::~Kernel() = default;
+
+}  // namespace collapsar

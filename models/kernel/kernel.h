@@ -1,0 +1,64 @@
+// Kernel: all parts of the simulated kernel, built in order and connected.
+//
+// Owns:        every part; see each header. The neighbours (memory, DRAM, swap, CPUs) come from outside.
+#pragma once
+
+#include <memory>
+
+#include "models/kernel/collapse.h"
+#include "models/kernel/khugepaged.h"
+#include "models/kernel/syscalls.h"
+
+namespace collapsar {
+
+class Kernel {
+ public:
+  Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice& swap, TlbShootdown& shootdown,
+         CpuPort& cpus, const KernelConfig& config, unsigned page_table_levels);
+  ~Kernel();
+  void start() { khugepaged_.start(); }  // daemons
+
+  PageFault& faults() { return faults_; }
+  Syscalls& syscalls() { return syscalls_; }
+  Processes& processes() { return processes_; }
+  Khugepaged& khugepaged() { return khugepaged_; }
+  Collapse& collapse() { return collapse_; }
+  Reclaim& reclaim() { return reclaim_; }
+  Split& split() { return split_; }
+  Rmap& rmap() { return rmap_; }
+  SwapCache& swap_cache() { return swap_cache_; }
+  RangeHistory& history() { return history_; }
+  KernelStats& stats() { return stats_; }
+  KernelContext& context() { return context_; }
+  // SIM_ASSERTs every law of the kernel: frames conserved, counters and map counts agree with page tables, swap slots
+  // with their users. Not at rest (a fault, collapse, system call or swap-out is under way), pages on their way between
+  // two holders are tolerated.
+  void check(bool at_rest = true);
+
+ private:
+  struct Census;
+  KernelConfig config_;
+  KernelStats stats_;
+  KernelContext context_;
+  Rmap rmap_;
+  PageLocks locks_;
+  SwapCache swap_cache_;
+  Reclaim reclaim_;
+  Split split_;
+  RangeHistory history_;
+  Processes processes_;
+  // Faults register address spaces with khugepaged, which is built after them: the entry is connected through this
+  // relay.
+  struct EntryRelay : KhugepagedEntry {
+    KhugepagedEntry* to = nullptr;
+    void enter_vma(AddressSpace& mm, const Vma& vma) override { to->enter_vma(mm, vma); }
+    void fork(AddressSpace& parent, AddressSpace& child) override { to->fork(parent, child); }
+    void exit(AddressSpace& mm) override { to->exit(mm); }
+  } entry_;
+  PageFault faults_;
+  Collapse collapse_;
+  Khugepaged khugepaged_;
+  SyscallTable syscalls_;
+};
+
+}  // namespace collapsar

@@ -1,0 +1,106 @@
+// KernelConfig: the kernel's knobs, named as sysfs names them.
+//
+// Source:      khugepaged.md 8.2 (files, defaults, ranges).
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "models/kernel/costs.h"
+#include "models/mmu/kernel_port.h"
+#include "sim/core/config.h"
+
+namespace collapsar {
+
+enum class ThpEnabled : std::uint8_t { always, madvise, never };
+template <>
+struct EnumNames<ThpEnabled> {
+  static constexpr std::array<std::pair<std::string_view, ThpEnabled>, 3> names{
+      {{"always", ThpEnabled::always}, {"madvise", ThpEnabled::madvise}, {"never", ThpEnabled::never}}};
+};
+enum class ThpDefrag : std::uint8_t { always, defer, defer_madvise, madvise, never };
+template <>
+struct EnumNames<ThpDefrag> {
+  static constexpr std::array<std::pair<std::string_view, ThpDefrag>, 5> names{
+      {{"always", ThpDefrag::always},
+       {"defer", ThpDefrag::defer},
+       {"defer+madvise", ThpDefrag::defer_madvise},
+       {"madvise", ThpDefrag::madvise},
+       {"never", ThpDefrag::never}}};
+};
+
+struct ThpConfig {
+  ThpEnabled enabled = ThpEnabled::madvise;  // build option of most distributions; Debian builds `always`
+  ThpDefrag defrag = ThpDefrag::madvise;
+  bool use_zero_page = true;
+  bool at_fault = true;  // ours: false = the fault path registers with khugepaged but maps 4 KiB
+  template <class V>
+  void describe(V& v) {
+    v("enabled", enabled, "always | madvise | never");
+    v("defrag", defrag, "always | defer | defer+madvise | madvise | never");
+    v("use_zero_page", use_zero_page, "read faults may map the huge zero page");
+    v("at_fault", at_fault, "false: faults map 4 KiB only, so that khugepaged's work stands alone (not a Linux knob)");
+  }
+};
+
+// `dedicated` (a CPU outside the traced ones) or the number of a traced CPU.
+struct DaemonCpu {
+  CpuId cpu = kNoCpu;
+  bool operator==(const DaemonCpu&) const = default;
+};
+template <>
+struct ScalarText<DaemonCpu> {
+  static constexpr std::string_view expected = "dedicated, or the number of a CPU";
+  static DaemonCpu parse(std::string_view text) {
+    return text == "dedicated" ? DaemonCpu{} : DaemonCpu{CpuId(parse_count(text))};
+  }
+  static std::string print(const DaemonCpu& d) { return d.cpu == kNoCpu ? "dedicated" : std::to_string(d.cpu); }
+};
+
+struct KhugepagedConfig {
+  std::uint64_t pages_to_scan = 8 * kHugePages;     // 4096
+  Duration scan_sleep = std::chrono::seconds(10);   // scan_sleep_millisecs
+  Duration alloc_sleep = std::chrono::seconds(60);  // alloc_sleep_millisecs
+  std::uint64_t max_ptes_none = kHugePages - 1;     // 511
+  std::uint64_t max_ptes_swap = kHugePages / 8;     // 64
+  std::uint64_t max_ptes_shared = kHugePages / 2;   // 256
+  bool defrag = true;
+  DaemonCpu cpu;
+  template <class V>
+  void describe(V& v) {
+    v("pages_to_scan", pages_to_scan,
+      "base pages looked at per wake-up; more finds faster, and costs CPU and lock time");
+    v("scan_sleep", scan_sleep, "pause between wake-ups");
+    v("alloc_sleep", alloc_sleep, "pause after a failed huge-page allocation");
+    v("max_ptes_none", max_ptes_none, "empty or zero-page PTEs a range may have and still be collapsed, 0..511");
+    v("max_ptes_swap", max_ptes_swap, "swapped-out PTEs a range may have, 0..511");
+    v("max_ptes_shared", max_ptes_shared, "PTEs of pages shared with another process a range may have, 0..511");
+    v("defrag", defrag, "khugepaged may reclaim and compact to get its huge page");
+    v("cpu", cpu, "dedicated, or the number of a traced CPU that khugepaged takes its time from");
+  }
+  void validate() const {
+    if (pages_to_scan == 0) throw std::invalid_argument("pages_to_scan: 0; the kernel refuses it: at least 1");
+    auto at_most = [](const char* key, std::uint64_t n) {
+      if (n >= kHugePages) throw std::invalid_argument(fmt::format("{}: {}; the kernel takes 0..511", key, n));
+    };
+    at_most("max_ptes_none", max_ptes_none), at_most("max_ptes_swap", max_ptes_swap),
+        at_most("max_ptes_shared", max_ptes_shared);
+  }
+};
+
+struct KernelConfig {
+  std::string version = "6.12";
+  ThpConfig thp;
+  KhugepagedConfig khugepaged;
+  KernelCosts costs;
+  template <class V>
+  void describe(V& v) {
+    v("version", version, "which kernel's rules are followed: 6.1 | 6.12");
+    v("thp", thp, "transparent huge pages, as /sys/kernel/mm/transparent_hugepage");
+    v("khugepaged", khugepaged, "as /sys/kernel/mm/transparent_hugepage/khugepaged");
+    v("costs", costs, "time of each kernel step");
+  }
+  void validate() const;  // version known (rules.h)
+};
+
+}  // namespace collapsar

@@ -1,0 +1,30 @@
+// KernelContext: the neighbours every part of the kernel needs, as one bundle of references.
+#pragma once
+
+#include "models/kernel/kernel_config.h"
+#include "models/kernel/kernel_stats.h"
+#include "models/kernel/rules.h"
+#include "models/mem/bulk_copy.h"
+#include "models/mem/dram.h"
+#include "models/mem/page_table.h"
+#include "models/mem/physical_memory.h"
+#include "models/mem/swap_device.h"
+#include "models/mmu/kernel_port.h"
+
+namespace collapsar {
+
+struct KernelContext {
+  EventQueue& queue;
+  PhysicalMemory& memory;
+  Dram& dram;
+  SwapDevice& swap;
+  TlbShootdown& shootdown;
+  CpuPort& cpus;
+  const KernelConfig& config;
+  const Rules& rules;
+  KernelStats& stats;
+  unsigned page_table_levels = 4;
+  Pfn zero_page{};  // the shared 4 KiB zero page; allocated by Kernel
+};
+
+}  // namespace collapsar

@@ -1,0 +1,145 @@
+// KernelStats: what the kernel counts. Counters that Linux has keep Linux's names.
+//
+// Source:      khugepaged.md 4.4 (SCAN_* codes), 8.3 (vmstat).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "sim/core/stats.h"
+#include "sim/core/units.h"
+
+namespace collapsar {
+
+// Results of a scan or a collapse, the union over kernel versions; rules.h says which exist where and with which number.
+enum class ScanResult : std::uint8_t {
+  FAIL, SUCCEED, PMD_NULL, PMD_NONE, NO_PTE_TABLE, PMD_MAPPED, EXCEED_NONE_PTE, EXCEED_SWAP_PTE, EXCEED_SHARED_PTE, PTE_NON_PRESENT,
+  PTE_UFFD_WP, PTE_MAPPED_HUGEPAGE, PAGE_RO, LACK_REFERENCED_PAGE, PAGE_NULL, SCAN_ABORT, PAGE_COUNT, PAGE_LRU, PAGE_LOCK, PAGE_ANON,
+  PAGE_LAZYFREE, PAGE_COMPOUND, ANY_PROCESS, VMA_NULL, VMA_CHECK, ADDRESS_RANGE, DEL_PAGE_LRU, ALLOC_HUGE_PAGE_FAIL, CGROUP_CHARGE_FAIL,
+  TRUNCATED, PAGE_HAS_PRIVATE, STORE_FAILED, COPY_MC, PAGE_FILLED, PAGE_DIRTY_OR_WRITEBACK
+};
+inline constexpr std::size_t kScanResults = std::size_t(ScanResult::PAGE_DIRTY_OR_WRITEBACK) + 1;
+inline constexpr std::array<std::string_view, kScanResults> kScanNames{
+    "SCAN_FAIL", "SCAN_SUCCEED", "SCAN_PMD_NULL", "SCAN_PMD_NONE", "SCAN_NO_PTE_TABLE", "SCAN_PMD_MAPPED", "SCAN_EXCEED_NONE_PTE",
+    "SCAN_EXCEED_SWAP_PTE", "SCAN_EXCEED_SHARED_PTE", "SCAN_PTE_NON_PRESENT", "SCAN_PTE_UFFD_WP", "SCAN_PTE_MAPPED_HUGEPAGE",
+    "SCAN_PAGE_RO", "SCAN_LACK_REFERENCED_PAGE", "SCAN_PAGE_NULL", "SCAN_SCAN_ABORT", "SCAN_PAGE_COUNT", "SCAN_PAGE_LRU",
+    "SCAN_PAGE_LOCK", "SCAN_PAGE_ANON", "SCAN_PAGE_LAZYFREE", "SCAN_PAGE_COMPOUND", "SCAN_ANY_PROCESS", "SCAN_VMA_NULL",
+    "SCAN_VMA_CHECK", "SCAN_ADDRESS_RANGE", "SCAN_DEL_PAGE_LRU", "SCAN_ALLOC_HUGE_PAGE_FAIL", "SCAN_CGROUP_CHARGE_FAIL",
+    "SCAN_TRUNCATED", "SCAN_PAGE_HAS_PRIVATE", "SCAN_STORE_FAILED", "SCAN_COPY_MC", "SCAN_PAGE_FILLED",
+    "SCAN_PAGE_DIRTY_OR_WRITEBACK"};
+constexpr std::string_view name_of(ScanResult r) { return kScanNames[std::size_t(r)]; }
+
+struct FaultStats {
+  std::uint64_t minor = 0, major = 0, huge = 0, cow = 0;
+  Histogram stall_ns;
+  template <class V>
+  void describe(V& v) {
+    v("minor", minor, "faults", "resolved without a device");
+    v("major", major, "faults", "waited for the swap device or a file");
+    v("huge", huge, "faults", "resolved with a 2 MiB page (also counted as minor)");
+    v("cow", cow, "faults", "copied or took over a page on write (also counted as minor or major)");
+    v("stall_ns", stall_ns, "ns", "from the exception to the return");
+  }
+};
+
+struct VmStat {
+  std::uint64_t pgfault = 0, pgmajfault = 0, pgfree = 0, pgalloc = 0, pswpin = 0, pswpout = 0, pgscan_kswapd = 0, pgscan_direct = 0,
+                pgsteal_kswapd = 0, pgsteal_direct = 0, allocstall = 0, pgactivate = 0, pgdeactivate = 0, pglazyfree = 0, pglazyfreed = 0,
+                thp_fault_alloc = 0, thp_fault_fallback = 0, thp_fault_fallback_charge = 0, thp_collapse_alloc = 0,
+                thp_collapse_alloc_failed = 0, thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0,
+                thp_split_pmd = 0, thp_scan_exceed_none_pte = 0, thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0,
+                thp_zero_page_alloc = 0, thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
+  template <class V>
+  void describe(V& v) {
+    v("pgfault", pgfault, "count", "page faults");
+    v("pgmajfault", pgmajfault, "count", "major page faults");
+    v("pgalloc", pgalloc, "pages", "allocated");
+    v("pgfree", pgfree, "pages", "freed");
+    v("pswpin", pswpin, "pages", "read from swap");
+    v("pswpout", pswpout, "pages", "written to swap");
+    v("pgscan_kswapd", pgscan_kswapd, "pages", "looked at by kswapd");
+    v("pgscan_direct", pgscan_direct, "pages", "looked at by direct reclaim");
+    v("pgsteal_kswapd", pgsteal_kswapd, "pages", "freed by kswapd");
+    v("pgsteal_direct", pgsteal_direct, "pages", "freed by direct reclaim");
+    v("allocstall", allocstall, "count", "allocations that had to reclaim");
+    v("pgactivate", pgactivate, "pages", "moved to the active list");
+    v("pgdeactivate", pgdeactivate, "pages", "moved to the inactive list");
+    v("pglazyfree", pglazyfree, "pages", "given to MADV_FREE");
+    v("pglazyfreed", pglazyfreed, "pages", "of MADV_FREE dropped");
+    v("thp_fault_alloc", thp_fault_alloc, "count", "huge pages allocated by faults");
+    v("thp_fault_fallback", thp_fault_fallback, "count", "faults that wanted a huge page and got small ones");
+    v("thp_fault_fallback_charge", thp_fault_fallback_charge, "count", "of these, because of a memory cgroup");
+    v("thp_collapse_alloc", thp_collapse_alloc, "count", "huge pages allocated for a collapse");
+    v("thp_collapse_alloc_failed", thp_collapse_alloc_failed, "count", "huge pages a collapse could not get");
+    v("thp_split_page", thp_split_page, "count", "huge pages split into 512");
+    v("thp_split_page_failed", thp_split_page_failed, "count", "huge pages that could not be split");
+    v("thp_deferred_split_page", thp_deferred_split_page, "count", "huge pages put on the deferred split list");
+    v("thp_split_pmd", thp_split_pmd, "count", "huge PMDs split");
+    v("thp_scan_exceed_none_pte", thp_scan_exceed_none_pte, "count", "ranges with more than max_ptes_none");
+    v("thp_scan_exceed_swap_pte", thp_scan_exceed_swap_pte, "count", "ranges with more than max_ptes_swap");
+    v("thp_scan_exceed_share_pte", thp_scan_exceed_share_pte, "count", "ranges with more than max_ptes_shared");
+    v("thp_zero_page_alloc", thp_zero_page_alloc, "count", "huge zero page allocated");
+    v("thp_zero_page_alloc_failed", thp_zero_page_alloc_failed, "count", "huge zero page not to be had");
+    v("thp_swpout", thp_swpout, "count", "huge pages swapped out whole");
+    v("thp_swpout_fallback", thp_swpout_fallback, "count", "huge pages split to be swapped out");
+  }
+};
+
+// CPU time of khugepaged by phase, and what it found.
+struct KhugepagedStats {
+  std::uint64_t pages_collapsed = 0, full_scans = 0, wakeups = 0, ptes_scanned = 0, ranges_scanned = 0, busy = 0;
+  std::array<std::uint64_t, kScanResults> scan{};  // final result of every range scanned
+  Duration cpu{}, cpu_scan{}, cpu_alloc{}, cpu_swapin{}, cpu_isolate{}, cpu_flush{}, cpu_copy{}, cpu_commit{}, cpu_rollback{};
+  template <class V>
+  void describe(V& v) {
+    v("pages_collapsed", pages_collapsed, "ranges", "collapsed by khugepaged (the kernel's name; it counts 2 MiB ranges)");
+    v("full_scans", full_scans, "count", "passes over all processes");
+    v("wakeups", wakeups, "count", "activations");
+    v("ptes_scanned", ptes_scanned, "PTEs", "looked at");
+    v("ranges_scanned", ranges_scanned, "ranges", "of 2 MiB scanned");
+    v("busy", busy, "count", "processes passed over because mmap_lock was taken");
+    for (std::size_t i = 0; i < kScanResults; ++i) v(kScanPaths[i], scan[i], "ranges", "with this final result");
+    v("cpu_ns", cpu, "ns", "CPU time, all phases");
+    v("cpu_ns.scan", cpu_scan, "ns", "looking for candidates");
+    v("cpu_ns.alloc", cpu_alloc, "ns", "allocating huge pages");
+    v("cpu_ns.swapin", cpu_swapin, "ns", "swapping pages in");
+    v("cpu_ns.isolate", cpu_isolate, "ns", "isolating pages");
+    v("cpu_ns.flush", cpu_flush, "ns", "clearing PMDs and flushing TLBs");
+    v("cpu_ns.copy", cpu_copy, "ns", "copying, clearing and releasing pages");
+    v("cpu_ns.commit", cpu_commit, "ns", "locks, revalidation and installing");
+    v("cpu_ns.rollback", cpu_rollback, "ns", "putting a failed collapse back");
+  }
+  static const std::array<std::string, kScanResults> kScanPaths;  // "scan.SCAN_FAIL", ...
+};
+inline const std::array<std::string, kScanResults> KhugepagedStats::kScanPaths = [] {
+  std::array<std::string, kScanResults> paths;
+  for (std::size_t i = 0; i < kScanResults; ++i) paths[i] = "scan." + std::string(kScanNames[i]);
+  return paths;
+}();
+
+struct StallStats {
+  Histogram mmap_lock_ns, collapse_ns;
+  template <class V>
+  void describe(V& v) {
+    v("mmap_lock_ns", mmap_lock_ns, "ns", "waits for mmap_lock or a VMA lock, by anyone but daemons");
+    v("collapse_ns", collapse_ns, "ns", "of these and of page-table-lock waits, those behind khugepaged or MADV_COLLAPSE");
+  }
+};
+
+struct KernelStats {
+  FaultStats faults;
+  VmStat vmstat;
+  KhugepagedStats khugepaged;
+  StallStats stall;
+  std::uint64_t shootdowns = 0, shootdown_ipis = 0;
+  template <class V>
+  void describe(V& v) {
+    v.group("faults", faults);
+    v.group("vmstat", vmstat);
+    v.group("khugepaged", khugepaged);
+    v.group("stall", stall);
+  }
+};
+
+}  // namespace collapsar

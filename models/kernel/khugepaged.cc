@@ -1,0 +1,228 @@
+// khugepaged.md 1.2, 1.3 (registration) and 2 (main loop, visit to a process), in the kernel's order.
+#include "models/kernel/khugepaged.h"
+
+#include <algorithm>
+
+namespace collapsar {
+namespace {
+
+// With scan_sleep 0 the daemon goes on at once, but not without passing through the scheduler. A guess: one short trip.
+constexpr Duration kShortestSleep = std::chrono::microseconds(1);
+
+}  // namespace
+
+Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse) : kernel_(kernel), collapse_(collapse) {}
+
+Khugepaged::~Khugepaged() = default;
+
+// start_stop_khugepaged: the daemon runs while THP is on.
+void Khugepaged::start() {
+  if (!thp_on()) return;
+  state_ = State::no_work;
+  if (!scan_.mm_head.empty()) kernel_.queue.schedule(wake_, kernel_.queue.now());
+}
+
+std::uint64_t Khugepaged::ranges_per_wakeup() const { return (knobs().pages_to_scan + kHugePages) / (kHugePages + 1); }
+
+// --- who is in the list ---
+
+void Khugepaged::enter_vma(AddressSpace& mm, const Vma& vma) {
+  if (mm.registered || !thp_on()) return;
+  if (thp_vma_allowable(kernel_, mm, vma, /*enforce_sysfs=*/true, /*in_fault=*/false)) enter(mm);
+}
+
+void Khugepaged::fork(AddressSpace& parent, AddressSpace& child) {
+  if (parent.registered && !child.registered) enter(child);
+}
+
+// __khugepaged_enter: at the tail; the daemon is woken only if the list had been empty. That ends a wait for work and
+// an allocation sleep, not the sleep between scans.
+void Khugepaged::enter(AddressSpace& mm) {
+  const bool was_empty = scan_.mm_head.empty();
+  mm.registered = true;
+  mm_slots_hash_[mm.asid()] = scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm});
+  if (!was_empty) return;
+  if (state_ == State::no_work && !wake_.pending()) kernel_.queue.schedule(wake_, kernel_.queue.now());
+  if (state_ == State::alloc_sleep) kernel_.queue.reschedule(alloc_slept_event_, kernel_.queue.now());
+}
+
+// __khugepaged_exit: the slot under the cursor is left to the daemon.
+void Khugepaged::exit(AddressSpace& mm) {
+  if (!mm.registered) return;
+  if (scan_.mm_slot && scan_.mm_slot->mm == &mm) return;
+  remove_slot(mm);
+}
+
+void Khugepaged::remove_slot(AddressSpace& mm) {
+  const auto slot = mm_slots_hash_.find(mm.asid());
+  SIM_ASSERT(slot != mm_slots_hash_.end(), "address space {} is registered but has no slot", mm.asid());
+  scan_.mm_head.erase(slot->second);
+  mm_slots_hash_.erase(slot);
+  mm.registered = false;
+}
+
+// --- khugepaged_do_scan ---
+
+void Khugepaged::wake() {
+  ++stats().wakeups;
+  state_ = State::scanning;
+  budget_ = knobs().pages_to_scan;
+  progress_ = 0;
+  pass_through_head_ = 0;
+  alloc_slept_ = false;
+  scan_next_mm();
+}
+
+// An activation covers at most the rest of a list begun earlier and one complete pass.
+void Khugepaged::scan_next_mm() {
+  if (!scan_.mm_slot) ++pass_through_head_;
+  if (scan_.mm_head.empty() || pass_through_head_ >= 2) return wait_for_work();
+  take_up_mm();
+}
+
+void Khugepaged::mm_left() {
+  if (progress_ >= budget_) return wait_for_work();
+  if (last_result_ != ScanResult::ALLOC_HUGE_PAGE_FAIL) return scan_next_mm();
+  if (alloc_slept_) return wait_for_work();
+  sleep_for_alloc();
+}
+
+void Khugepaged::sleep_for_alloc() {
+  alloc_slept_ = true;
+  state_ = State::alloc_sleep;
+  kernel_.queue.schedule_after(alloc_slept_event_, knobs().alloc_sleep);
+}
+
+void Khugepaged::alloc_slept() {
+  state_ = State::scanning;
+  scan_next_mm();
+}
+
+// khugepaged_wait_work
+void Khugepaged::wait_for_work() {
+  if (scan_.mm_head.empty()) {
+    state_ = State::no_work;
+    return;
+  }
+  state_ = State::scan_sleep;
+  kernel_.queue.schedule_after(wake_, std::max(knobs().scan_sleep, kShortestSleep));
+}
+
+// --- khugepaged_scan_mm_slot ---
+
+void Khugepaged::take_up_mm() {
+  last_result_ = ScanResult::FAIL;
+  if (!scan_.mm_slot) {
+    scan_.mm_slot = &scan_.mm_head.front();
+    scan_.address = {};
+  }
+  spend(kernel_.config.costs.scan_mm, mm_taken_up_);
+}
+
+// A process whose mmap_lock is taken counts as finished, at no cost to the budget.
+void Khugepaged::mm_taken_up() {
+  AddressSpace& mm = *scan_.mm_slot->mm;
+  holds_mmap_lock_ = mm.mmap_lock().try_read();
+  if (!holds_mmap_lock_) {
+    ++stats().busy;
+    return leave_mm(Walk::at_end);
+  }
+  ++progress_;
+  if (must_leave(mm)) return leave_mm(Walk::at_end);
+  walk_vmas();
+}
+
+// hpage_collapse_test_exit[_or_disable]
+bool Khugepaged::must_leave(const AddressSpace& mm) const {
+  return mm.exited() || (kernel_.rules.skips_disabled_mm && mm.thp_disabled);
+}
+
+// The VMAs that hold nothing for khugepaged are passed over in one step.
+void Khugepaged::walk_vmas() {
+  std::uint64_t skipped = 0;
+  walk_ = find_next_range(skipped);
+  if (skipped == 0) return vmas_skipped();
+  spend(kernel_.config.costs.scan_vma * std::int64_t(skipped), vmas_skipped_);
+}
+
+// Moves the cursor to the next aligned 2 MiB that lies in an eligible VMA.
+Khugepaged::Walk Khugepaged::find_next_range(std::uint64_t& skipped) {
+  AddressSpace& mm = *scan_.mm_slot->mm;
+  for (Vma* vma = mm.first_ending_above(scan_.address); vma; vma = mm.first_ending_above(vma->range.end)) {
+    if (must_leave(mm)) {
+      ++progress_;
+      return Walk::broken_off;
+    }
+    const VirtAddr start = align_up(vma->range.start, kHugeBytes), end = align_down(vma->range.end, kHugeBytes);
+    const bool eligible =
+        vma->is_anonymous() && thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/true, /*in_fault=*/false);
+    if (!eligible || scan_.address > end) {
+      ++progress_, ++skipped;
+      continue;
+    }
+    scan_.address = std::max(scan_.address, start);
+    vma_end_ = end;
+    if (scan_.address < end) return Walk::at_range;
+  }
+  return Walk::at_end;
+}
+
+void Khugepaged::vmas_skipped() {
+  if (walk_ != Walk::at_range) return leave_mm(walk_);
+  scan_range();
+}
+
+void Khugepaged::scan_range() {
+  if (must_leave(*scan_.mm_slot->mm)) return leave_mm(Walk::broken_off);
+  request_.mm = scan_.mm_slot->mm;
+  request_.base = scan_.address;
+  request_.owner = LockOwner::khugepaged;
+  request_.cpu = knobs().cpu.cpu;
+  request_.done = &range_done_;
+  collapse_.scan_and_collapse(request_);
+}
+
+// The cursor moves on whatever came out. After a collapse was tried mmap_lock is gone, and with it the visit.
+void Khugepaged::range_done() {
+  last_result_ = request_.result;
+  count_range();
+  scan_.address += kHugeBytes;
+  progress_ += kHugePages;
+  if (request_.mmap_lock_dropped) holds_mmap_lock_ = false;
+  if (request_.mmap_lock_dropped || progress_ >= budget_) return leave_mm(Walk::broken_off);
+  if (scan_.address < vma_end_) return scan_range();
+  walk_vmas();
+}
+
+void Khugepaged::count_range() {
+  ++stats().ranges_scanned;
+  ++stats().scan[std::size_t(request_.result)];
+  stats().ptes_scanned += request_.counts.looked_at;
+  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
+}
+
+void Khugepaged::leave_mm(Walk how) {
+  AddressSpace& mm = *scan_.mm_slot->mm;
+  if (holds_mmap_lock_) mm.mmap_lock().release_read();
+  holds_mmap_lock_ = false;
+  if (how == Walk::at_end || mm.exited()) advance_cursor();
+  mm_left();
+}
+
+// To the next process; behind the last, a full scan is complete. collect_mm_slot: a dead process loses its slot now.
+void Khugepaged::advance_cursor() {
+  AddressSpace& mm = *scan_.mm_slot->mm;
+  const auto next = std::next(mm_slots_hash_.at(mm.asid()));
+  scan_.mm_slot = next == scan_.mm_head.end() ? nullptr : &*next;
+  scan_.address = {};
+  stats().full_scans += scan_.mm_slot == nullptr;
+  if (mm.exited()) remove_slot(mm);
+}
+
+void Khugepaged::spend(Duration work, Event& end) {
+  stats().cpu += work;
+  stats().cpu_scan += work;
+  kernel_.cpus.run_kernel(knobs().cpu.cpu, work, end);
+}
+
+}  // namespace collapsar

@@ -1,0 +1,106 @@
+// Khugepaged: the daemon that walks processes, VMAs and PMDs, and has ranges collapsed.
+//
+// Models:      khugepaged_scan {mm_head, mm_slot, address}, mm_slots_hash, registration, the main loop with its budget
+//              and sleeps, the process scan, the VMA scan; each step an event with its cost.
+// Simplified:  no freezer; knobs do not change during a run; file-backed and shmem ranges are walked as ineligible
+//              VMAs.
+// Time:        costs.scan_mm per process taken up, scan_vma per VMA skipped, scan_pte per PTE looked at; scan_sleep and
+//              alloc_sleep; on its own CPU or taking one of the trace's.
+// Owns:        the mm slots and the cursor.
+// Source:      khugepaged.md 1, 2, 3.
+//
+// Invariants:
+//  1. Every registered mm has exactly one slot, in the list and in the hash; the cursor's slot, if any, is in the list.
+//  2. A slot goes only when its mm has exited.
+//  3. mmap_lock of the cursor's mm is held for read from mm_taken_up() to leave_mm(), or to where a collapse begins.
+#pragma once
+
+#include <tsl/robin_map.h>
+
+#include <list>
+
+#include "models/kernel/collapse.h"
+#include "models/kernel/khugepaged_entry.h"
+#include "models/kernel/process.h"
+
+namespace collapsar {
+
+class Khugepaged : public KhugepagedEntry {
+ public:
+  Khugepaged(KernelContext& kernel, Collapse& collapse);
+  ~Khugepaged() override;
+  void start();  // at time 0, if THP is on
+
+  void enter_vma(AddressSpace& mm, const Vma& vma) override;
+  void fork(AddressSpace& parent, AddressSpace& child) override;
+  void exit(AddressSpace& mm) override;
+
+  struct MmSlot {
+    AddressSpace* mm;
+  };
+  // {mm_head, mm_slot, address}
+  struct Scan {
+    std::list<MmSlot> mm_head;
+    MmSlot* mm_slot = nullptr;
+    VirtAddr address{};
+  };
+  const Scan& khugepaged_scan() const { return scan_; }
+  // What one activation can collapse at most: a collapse uses 512 of the budget and 1 for taking the process up again.
+  std::uint64_t ranges_per_wakeup() const;
+  // Between activations, or without work.
+  bool asleep() const { return state_ != State::scanning && state_ != State::alloc_sleep; }
+
+ private:
+  enum class State : std::uint8_t { stopped, no_work, scan_sleep, scanning, alloc_sleep };
+
+  // khugepaged_do_scan and khugepaged_wait_work
+  void wake();
+  void scan_next_mm();
+  void mm_left();
+  void sleep_for_alloc();
+  void alloc_slept();
+  void wait_for_work();
+  // khugepaged_scan_mm_slot: one visit to one process
+  void take_up_mm();
+  void mm_taken_up();
+  void walk_vmas();
+  void vmas_skipped();
+  void scan_range();
+  void range_done();
+  void count_range();
+  enum class Walk : std::uint8_t { at_range, at_end, broken_off };  // at_end: the kernel's vma == NULL
+  Walk find_next_range(std::uint64_t& skipped);
+  void leave_mm(Walk how);
+  void advance_cursor();
+  bool must_leave(const AddressSpace& mm) const;
+
+  void enter(AddressSpace& mm);
+  void remove_slot(AddressSpace& mm);
+  bool thp_on() const { return kernel_.config.thp.enabled != ThpEnabled::never; }
+  const KhugepagedConfig& knobs() const { return kernel_.config.khugepaged; }
+  KhugepagedStats& stats() const { return kernel_.stats.khugepaged; }
+  void spend(Duration work, Event& end);
+
+  KernelContext& kernel_;
+  Collapse& collapse_;
+  Scan scan_;
+  tsl::robin_map<Asid, std::list<MmSlot>::iterator> mm_slots_hash_;
+
+  State state_ = State::stopped;
+  std::uint64_t budget_ = 0, progress_ = 0;  // pages_to_scan, read once per activation; how much of it is used
+  unsigned pass_through_head_ = 0;
+  bool alloc_slept_ = false;  // in this activation
+  ScanResult last_result_ = ScanResult::FAIL;
+  Walk walk_ = Walk::at_end;  // what follows the VMAs that are being skipped
+  VirtAddr vma_end_{};        // of the aligned part of the VMA under the cursor
+  bool holds_mmap_lock_ = false;
+  Collapse::Request request_;
+
+  Event wake_ = event<&Khugepaged::wake>(this, "khugepaged.wake", Phase::kernel);
+  Event alloc_slept_event_ = event<&Khugepaged::alloc_slept>(this, "khugepaged.alloc_slept", Phase::kernel);
+  Event mm_taken_up_ = event<&Khugepaged::mm_taken_up>(this, "khugepaged.mm", Phase::kernel);
+  Event vmas_skipped_ = event<&Khugepaged::vmas_skipped>(this, "khugepaged.vmas", Phase::kernel);
+  Event range_done_ = event<&Khugepaged::range_done>(this, "khugepaged.range", Phase::kernel);
+};
+
+}  // namespace collapsar

@@ -1,0 +1,53 @@
+// MadviseCollapse: one MADV_COLLAPSE call: 2 MiB by 2 MiB, VMA by VMA.
+//
+// Models:      the loop of madvise_collapse(): which results go on, which end the call, and the errno.
+// Simplified:  no file or shmem ranges (the VMA test refuses them).
+// Time:        waits for mmap_lock; Collapse lets its own pass.
+// Source:      khugepaged.md 6.
+#pragma once
+
+#include "models/kernel/collapse.h"
+
+namespace collapsar {
+
+class MadviseCollapse {
+ public:
+  MadviseCollapse(KernelContext& kernel, Collapse& collapse);
+  // Collapses what it can of `range`; schedules `done` at the end. Requires: the last call is done.
+  void start(AddressSpace& mm, TaskId task, CpuId cpu, VirtRange range, Event& done);
+  int error() const { return error_; }  // of the last call: 0 or an errno
+
+ private:
+  void take_lock(void (MadviseCollapse::*next)());
+  void locked();
+  void begin_vma();
+  void end_vma();
+  void next_range();
+  void revalidate();
+  void scan();
+  void scanned();
+  void finish();
+  ScanResult revalidation() const;
+  void fail(ScanResult result);
+  int error_of(ScanResult result) const;
+
+  KernelContext& kernel_;
+  Collapse& collapse_;
+  Event locked_ = event<&MadviseCollapse::locked>(this, "madvise_collapse.locked", Phase::kernel);
+  Event scanned_ = event<&MadviseCollapse::scanned>(this, "madvise_collapse.scanned", Phase::kernel);
+  TimedRwLock::Waiter waiter_;
+  Collapse::Request request_;
+  AddressSpace* mm_ = nullptr;
+  TaskId task_ = 0;
+  VirtRange range_{};                     // still to do
+  VirtAddr vma_end_{};                    // where the present VMA ends, as it was taken up
+  VirtAddr address_{}, first_{}, end_{};  // 2 MiB ranges of the present VMA
+  std::uint64_t huge_ = 0;                // of these, done
+  ScanResult last_failure_ = ScanResult::FAIL;
+  bool holds_lock_ = false, slept_ = false;
+  void (MadviseCollapse::*after_lock_)() = nullptr;
+  int error_ = 0;
+  Event* done_ = nullptr;
+};
+
+}  // namespace collapsar

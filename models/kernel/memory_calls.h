@@ -1,0 +1,144 @@
+// MemoryCalls: what each system call costs and changes, free of time; SyscallTable lets the time pass.
+//
+// Models:      mmap, munmap, mprotect, mremap, brk, madvise, mlock, munlock, prctl(THP_DISABLE), clear_refs, fork,
+//              exec, exit, threads, and building the image a trace starts with.
+// Simplified:  MADV_* not listed in Advice's comment are accepted and do nothing; MADV_WILLNEED reads swap, not files;
+//              mlock costs no more than its faults; mremap does not move hugetlb pages.
+// Source:      khugepaged.md 1.2, 7.4; Linux mm/mmap.c, mm/mremap.c, mm/mprotect.c, mm/madvise.c, kernel/fork.c as
+//              documented.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/kernel/khugepaged_entry.h"
+#include "models/kernel/process.h"
+#include "models/kernel/reclaim.h"
+#include "models/kernel/split.h"
+#include "models/kernel/swap_cache.h"
+
+namespace collapsar {
+
+// Numbers of include/uapi/asm-generic/mman-common.h. Modelled: willneed dontneed free hugepage nohugepage cold pageout
+// populate_read populate_write collapse. Simplified: the others are accepted and do nothing.
+enum class Advice : std::uint32_t {
+  normal = 0,
+  random = 1,
+  sequential = 2,
+  willneed = 3,
+  dontneed = 4,
+  free = 8,
+  remove = 9,
+  dontfork = 10,
+  dofork = 11,
+  mergeable = 12,
+  unmergeable = 13,
+  hugepage = 14,
+  nohugepage = 15,
+  dontdump = 16,
+  dodump = 17,
+  wipeonfork = 18,
+  keeponfork = 19,
+  cold = 20,
+  pageout = 21,
+  populate_read = 22,
+  populate_write = 23,
+  collapse = 25,
+};
+
+// What is left to do after a call has changed the state.
+struct SyscallEffect {
+  Duration cost{};  // found out while changing: splits
+  bool needs_flush = false;
+  VirtRange flush{};
+  PageSize stride = PageSize::k4K;
+  bool tables_freed = false;
+  struct Populate {
+    VirtRange range;
+    Access access;
+  };
+  std::vector<Populate> populate;
+  std::vector<Pfn> page_out;
+};
+
+class MemoryCalls {
+ public:
+  enum class LockMode : std::uint8_t { none, read, write };  // how a call takes mmap_lock
+
+  MemoryCalls(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache, Reclaim& reclaim,
+              Split& split, KhugepagedEntry& khugepaged);
+  static LockMode lock_mode(const SyscallRequest& request);
+  // Where the call changes VMAs, neighbours that may merge included: these are write-locked first.
+  std::vector<VirtRange> changed_vmas(const SyscallRequest& request, const AddressSpace& mm) const;
+  // Before the change, from what the page table holds.
+  Duration cost(const SyscallRequest& request, const AddressSpace& mm) const;
+  // Frames that page tables may need.
+  std::uint64_t frames_needed(const SyscallRequest& request, const AddressSpace& mm) const;
+  // exec and exit: the address space stops being anybody's, before its locks are taken.
+  void leave(AddressSpace& mm);
+  // Does it, all at once. Sets request.error, .new_task and, for mmap without an address, .address.
+  SyscallEffect apply(SyscallRequest& request, AddressSpace& mm);
+
+ private:
+  struct Entries {
+    std::uint64_t pages = 0,
+                  huge = 0;  // 4 KiB entries (those of a huge page cut by the range included), whole huge entries
+  };
+  Entries entries(const AddressSpace& mm, VirtRange range) const;
+  Duration zap_cost(const AddressSpace& mm, VirtRange range) const;
+  Duration rewrite_cost(const AddressSpace& mm, VirtRange range) const;
+  Duration advice_cost(const SyscallRequest& request, const AddressSpace& mm) const;
+
+  // memory_calls.cc
+  void mmap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  VirtRange place_mapping(SyscallRequest& request, const AddressSpace& mm) const;
+  Vma new_vma(const SyscallRequest& request, AddressSpace& mm, VirtRange range);
+  void unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEffect& effect);
+  void drop_unused_files(const std::vector<FileId>& files);
+  void brk(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void add_image_vma(const SyscallRequest& request, AddressSpace& mm);
+  void set_stack_room(AddressSpace& mm, VirtRange room);
+  void set_heap_room(AddressSpace& mm, VirtRange room);
+  // mremap.cc
+  void mremap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void extend(AddressSpace& mm, const Vma& vma, VirtRange by);
+  void move(AddressSpace& mm, VirtRange from, VirtRange to, CpuId cpu, SyscallEffect& effect);
+  void move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::uint64_t bytes, CpuId cpu, SyscallEffect& effect);
+  // memory_flags.cc
+  std::vector<VirtRange> change_flags(AddressSpace& mm, VirtRange range, std::uint32_t set, std::uint32_t clear,
+                                      CpuId cpu, SyscallEffect& effect);
+  void mprotect(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  Pte protected_as(Pte pte, const Vma& vma) const;
+  void mlock(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void munlock(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void add_populate(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  void clear_refs(AddressSpace& mm, SyscallEffect& effect);
+  // madvise.cc
+  void madvise(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void advise_huge(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void dont_need(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void free_lazily(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  void free_entry_lazily(AddressSpace& mm, VirtAddr va, Pte& pte, SyscallEffect& effect);
+  void make_cold(AddressSpace& mm, VirtRange range, bool page_out, SyscallEffect& effect);
+  void will_need(AddressSpace& mm, VirtRange range);
+  void split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  bool is_mapped_once(Pfn pfn);
+  // fork.cc
+  void fork(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void copy_image(AddressSpace& parent, AddressSpace& child);
+  void exec(const SyscallRequest& request, AddressSpace& mm);
+  void tear_down(AddressSpace& mm);
+
+  static VirtRange pages_of(std::uint64_t address, std::uint64_t length);
+  static void add_flush(SyscallEffect& effect, VirtRange range, PageSize stride = PageSize::k4K);
+
+  KernelContext& kernel_;
+  Processes& processes_;
+  Rmap& rmap_;
+  SwapCache& swap_cache_;
+  Reclaim& reclaim_;
+  Split& split_;
+  KhugepagedEntry& khugepaged_;
+};
+
+}  // namespace collapsar

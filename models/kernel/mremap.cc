@@ -1,0 +1,70 @@
+// MemoryCalls: mremap: grow, shrink, move.
+#include "models/kernel/memory_calls.h"
+#include "models/kernel/memory_calls_bits.h"
+
+namespace collapsar {
+
+void MemoryCalls::mremap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
+  const VirtRange from = pages_of(request.address, request.length),
+                  to = pages_of(request.new_address, request.new_length);
+  const Vma* vma = mm.find(from.start);
+  if (!vma || to.empty()) return void(request.error = vma ? EINVAL : EFAULT);
+  if (to.bytes() < from.bytes()) unmap(mm, {from.start + to.bytes(), from.end}, request.cpu, effect);
+  const VirtRange kept{from.start, std::min(from.end, from.start + to.bytes())};
+  if (from.start != to.start) return move(mm, kept, to, request.cpu, effect);
+  if (to.end <= from.end) return;
+  unmap(mm, {from.end, to.end}, request.cpu, effect);
+  extend(mm, *mm.find(kept.end - 1), {from.end, to.end});
+}
+
+// Grows `vma` at its end.
+void MemoryCalls::extend(AddressSpace& mm, const Vma& vma, VirtRange by) {
+  Vma more = vma.cut({vma.range.start, by.end});
+  more.pgoff = vma.page_index(by.start);
+  more.range = by;
+  bool merged = false;
+  Vma* grown = mm.add(more, &merged);
+  if (merged) khugepaged_.enter_vma(mm, *grown);
+}
+
+// move_vma: a copy of the VMA at the new place, the entries carried over, the old place unmapped. Pages keep their
+// index, so that the reverse map finds them at the new place.
+void MemoryCalls::move(AddressSpace& mm, VirtRange from, VirtRange to, CpuId cpu, SyscallEffect& effect) {
+  unmap(mm, to, cpu, effect);
+  effect.cost += split_.split_borders(mm, from, cpu);
+  mm.split_at(from);
+  Vma copy = mm.find(from.start)->cut({from.start, from.end});
+  const bool is_unfaulted = copy.is_anonymous() && copy.anon_vma == 0;
+  copy.range = to;
+  if (is_unfaulted) copy.pgoff = to.start.value >> kPageShift;  // copy_vma
+  for (VirtAddr va = from.start; va < from.end;) {
+    const std::uint64_t bytes = std::min(kHugeBytes - va.value % kHugeBytes, from.end - va);
+    move_block(mm, va, to.start + (va - from.start), bytes, cpu, effect);
+    va += bytes;
+  }
+  effect.tables_freed = true;
+  add_flush(effect, from);
+  bool merged = false;
+  Vma* moved = mm.add(copy, &merged);
+  if (merged) khugepaged_.enter_vma(mm, *moved);
+  unmap(mm, from, cpu, effect);
+}
+
+// What lies in one 2 MiB block of the old place: whole, if both places are aligned, else entry by entry.
+void MemoryCalls::move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::uint64_t bytes, CpuId cpu,
+                             SyscallEffect& effect) {
+  PageTable& table = mm.table();
+  const Pte* pmd = table.pmd(from);
+  if (!pmd || pmd->none()) return;
+  bool enough = true;
+  const Pte* target = table.pmd(to);
+  if (bytes == kHugeBytes && to == huge_base(to) && (!target || target->none())) {
+    enough = table.move_pmd(from, to);
+  } else {
+    effect.cost += split_.split_pmd(mm, from, cpu);
+    for (std::uint64_t at = 0; at < bytes && enough; at += kPageBytes) enough = table.move_pte(from + at, to + at);
+  }
+  if (!enough) reclaim_.out_of_memory(mm.pid(), 1);
+}
+
+}  // namespace collapsar

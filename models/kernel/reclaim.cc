@@ -1,0 +1,135 @@
+#include "models/kernel/reclaim.h"
+
+#include "models/kernel/reclaim_worker.h"
+#include "models/kernel/split.h"
+
+namespace collapsar {
+
+Reclaim::Reclaim(KernelContext& kernel, Rmap& rmap, SwapCache& swap_cache, PageLocks& locks)
+    : kernel_(kernel), rmap_(rmap), swap_cache_(swap_cache), locks_(locks), lru_(kernel.memory) {
+  workers_.push_back(std::make_unique<Worker>(*this));
+}
+Reclaim::~Reclaim() = default;
+
+// --- LRU ---
+
+void Reclaim::add(Pfn pfn, bool active) {
+  if (!kernel_.memory.frame(pfn).is(Frame::kLru)) lru_.add_head(pfn, active);
+}
+
+void Reclaim::remove(Pfn pfn) {
+  if (kernel_.memory.frame(pfn).is(Frame::kLru)) lru_.remove(pfn);
+}
+
+bool Reclaim::isolate(Pfn pfn) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kLru)) return false;
+  lru_.remove(pfn);  // kActive stays: putback() reads it
+  frame.set(Frame::kIsolated);
+  return true;
+}
+
+void Reclaim::putback(Pfn pfn) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  frame.clear(Frame::kIsolated);
+  add(pfn, frame.is(Frame::kActive));
+}
+
+void Reclaim::activate(Pfn pfn) {
+  if (!kernel_.memory.frame(pfn).is(Frame::kLru)) return;
+  lru_.move_to_head(pfn, true);
+  kernel_.stats.vmstat.pgactivate += lru_.pages_of(pfn);
+}
+
+void Reclaim::rotate(Pfn pfn) {
+  const Frame& frame = kernel_.memory.frame(pfn);
+  if (frame.is(Frame::kLru)) lru_.move_to_tail(pfn, frame.is(Frame::kActive));
+}
+
+void Reclaim::deactivate(Pfn pfn) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kLru)) return;
+  lru_.move_to_tail(pfn, false);
+  frame.clear(Frame::kReferenced);
+  kernel_.stats.vmstat.pgdeactivate += lru_.pages_of(pfn);
+}
+
+// --- which pages ---
+
+// Without room on the swap device an anonymous page can go only if it has its copy there already or is MADV_FREE.
+bool Reclaim::anon_may_go() const {
+  const VmStat& vm = kernel_.stats.vmstat;
+  return kernel_.swap.free_slots() > 0 || swap_cache_.pages() > 0 || vm.pglazyfree > vm.pglazyfreed;
+}
+
+Lru::Kind Reclaim::pick_kind() const {
+  const std::uint64_t anon = lru_.pages(Lru::Kind::anon), file = lru_.pages(Lru::Kind::file);
+  if (anon == 0 || !anon_may_go()) return Lru::Kind::file;
+  return file > anon ? Lru::Kind::file : Lru::Kind::anon;
+}
+
+// mm/vmscan.c inactive_is_low(): the bigger memory, the smaller the share that must be inactive.
+bool Reclaim::inactive_is_low(Lru::Kind kind) const {
+  const std::uint64_t gib = lru_.pages(kind) >> (30 - kPageShift);
+  std::uint64_t ratio = 1;
+  while (gib && (ratio + 1) * (ratio + 1) <= 10 * gib) ++ratio;  // int_sqrt(10 * GiB)
+  return lru_.pages(kind, false) * ratio < lru_.pages(kind, true);
+}
+
+// shrink_active_list(): the oldest active pages get a second life on the inactive list, as not accessed.
+void Reclaim::age_active(Lru::Kind kind, Batch& batch) {
+  std::vector<MappedAt> mappings;
+  for (std::uint64_t moved = 0; moved < kSwapClusterMax;) {
+    const Pfn pfn = lru_.tail(kind, true);
+    if (pfn == kNoPfn) return;
+    if (collect(pfn, mappings))
+      for (MappedAt& at : mappings) at.entry->clear(Pte::kAccessed);
+    lru_.move_to_head(pfn, false);
+    moved += lru_.pages_of(pfn);
+    kernel_.stats.vmstat.pgdeactivate += lru_.pages_of(pfn);
+    batch.extra += kernel_.config.costs.reclaim_page;
+  }
+}
+
+// One batch of SWAP_CLUSTER_MAX pages from the tail of an inactive list.
+void Reclaim::shrink(Batch& batch) {
+  const Lru::Kind kind = pick_kind();
+  if (inactive_is_low(kind)) age_active(kind, batch);
+  const std::uint64_t present = lru_.pages(kind, false);
+  while (batch.scanned < std::min(kSwapClusterMax, present)) {
+    const Pfn pfn = lru_.tail(kind, false);
+    if (pfn == kNoPfn) break;
+    batch.scanned += lru_.pages_of(pfn);
+    ++batch.looked_at;
+    settle(pfn, evict(pfn, batch, false));
+  }
+  if (split_ && split_->deferred() > 0) batch.freed += split_->shrink_deferred(kSwapClusterMax, &batch.extra);
+  flush(batch);
+}
+
+void Reclaim::settle(Pfn pfn, Verdict verdict) {
+  switch (verdict) {
+    case Verdict::gone: return;  // its frame may be someone else's by now
+    case Verdict::keep: return lru_.move_to_head(pfn, false);
+    case Verdict::activate: return activate(pfn);
+  }
+}
+
+void Reclaim::out_of_memory(std::uint32_t pid, std::uint64_t pages) const {
+  const auto mib = [](std::uint64_t n) {
+    return fmt::format("{:.1f} MiB", double(n) * double(kPageBytes) / double(kMiB));
+  };
+  const std::string swap = kernel_.swap.present() ? fmt::format("{} of {} swap free", mib(kernel_.swap.free_slots()),
+                                                                mib(kernel_.swap.slots()))
+                                                  : "no swap device";
+  throw SimulationError(fmt::format(
+      "out of simulated memory: process {} needs {} more and nothing can be reclaimed ({} memory, {} free, {} kept as "
+      "reserve; {} anonymous, {} file, the rest page tables and kernel; {}). A larger memory.size{} would help; where "
+      "huge pages hold memory that nobody uses, so would kernel.thp.enabled: madvise or a lower "
+      "kernel.khugepaged.max_ptes_none",
+      pid, mib(pages), mib(kernel_.memory.total_pages()), mib(kernel_.memory.free_pages()),
+      mib(kernel_.memory.watermarks().min), mib(lru_.pages(Lru::Kind::anon)), mib(lru_.pages(Lru::Kind::file)), swap,
+      kernel_.swap.present() ? " or swap.size" : " or a swap.device"));
+}
+
+}  // namespace collapsar

@@ -1,0 +1,238 @@
+#include "models/kernel/rmap.h"
+
+#include <algorithm>
+
+#include "models/kernel/reclaim.h"
+#include "models/kernel/split.h"
+#include "models/kernel/swap_cache.h"
+
+namespace collapsar {
+
+Rmap::Rmap(KernelContext& kernel) : kernel_(kernel), anon_vmas_(1), files_(1) {}  // number 0 means none
+
+// --- anon_vma ---
+
+namespace {
+
+// anon_vma_compatible: neighbours that mprotect alone may have parted can share one.
+bool may_share_anon_vma(const Vma& low, const Vma& high) {
+  constexpr std::uint32_t kAccess = Vma::kRead | Vma::kWrite | Vma::kExec;
+  return low.range.end == high.range.start && low.file == high.file && low.pgoff + low.range.pages() == high.pgoff &&
+         (low.flags & ~kAccess) == (high.flags & ~kAccess);
+}
+
+}  // namespace
+
+void Rmap::prepare_anon_vma(AddressSpace& mm, Vma& vma) {
+  if (vma.anon_vma != 0) return;
+  if (const Vma* next = mm.find(vma.range.end); next && may_share_anon_vma(vma, *next)) vma.anon_vma = next->anon_vma;
+  if (vma.anon_vma != 0) return;
+  if (const Vma* before = mm.find(vma.range.start - 1); before && may_share_anon_vma(*before, vma))
+    vma.anon_vma = before->anon_vma;
+  if (vma.anon_vma != 0) return;
+  vma.anon_vma = AnonVmaId(anon_vmas_.size());
+  anon_vmas_.push_back({&mm});
+}
+
+void Rmap::fork_anon_vmas(AddressSpace& parent, AddressSpace& child) {
+  SIM_ASSERT(&parent != &child, "an address space is its own child");
+  for (const auto& [start, vma] : child.vmas()) {
+    auto& users = anon_vmas_[vma.anon_vma];
+    const bool is_known = !users.empty() && users.back() == &child;
+    if (vma.anon_vma != 0 && !is_known) users.push_back(&child);
+  }
+}
+
+void Rmap::forget(AddressSpace& mm) {
+  for (auto& users : anon_vmas_) std::erase(users, &mm);
+  for (auto& file : files_) std::erase(file.mms, &mm);
+}
+
+// --- mapping ---
+
+void Rmap::set_anon(Pfn pfn, Vma& vma, VirtAddr va) {
+  SIM_ASSERT(vma.anon_vma != 0, "an anonymous page is mapped at {:#x} before its VMA has an anon_vma", va.value);
+  Frame& f = kernel_.memory.frame(pfn);
+  f.mapping = vma.anon_vma;
+  f.index = vma.page_index(va) & ((1ULL << 48) - 1);
+  if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
+}
+
+// One more PTE maps the 4 KiB page.
+void Rmap::count_mapping(AddressSpace& mm, Pfn pfn) {
+  Frame& f = kernel_.memory.frame(pfn);
+  ++f.mapcount;
+  if (f.is(Frame::kHead) || f.is(Frame::kTail)) ++pte_mappings(kernel_.memory.head_of(pfn));
+  if (f.used_as() == FrameUse::anon) mm.add_anon(1);
+  else mm.add_file(1);
+}
+
+void Rmap::map_new_anon(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) {
+  set_anon(pfn, vma, va);
+  pte.set(Pte::kSoftExclusive);
+  *mm.table().pte(va) = pte;
+  count_mapping(mm, pfn);
+  reclaim_->add(pfn, false);  // lru_cache_add_inactive_or_unevictable
+}
+
+void Rmap::map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte leaf) {
+  const VirtAddr base = huge_base(va);
+  set_anon(head, vma, base);
+  leaf.set(Pte::kSoftExclusive);
+  const bool mapped = mm.table().map_huge_with_deposit(base, leaf);
+  SIM_ASSERT(mapped, "no frame for the page table under the huge page at {:#x}", base.value);
+  ++kernel_.memory.pmd_mapcount(head);
+  ++mm.huge_pages;
+  mm.add_anon(kHugePages);
+  reclaim_->add(head, false);
+}
+
+void Rmap::map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) {
+  Frame& f = kernel_.memory.frame(pfn);
+  const bool is_anon = f.used_as() == FrameUse::anon;
+  if (is_anon && kernel_.memory.frame(kernel_.memory.head_of(pfn)).mapping == 0) set_anon(pfn, vma, va);
+  if (!is_anon && !std::ranges::count(files_[f.mapping].mms, &mm)) files_[f.mapping].mms.push_back(&mm);
+  if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
+  *mm.table().pte(va) = pte;
+  count_mapping(mm, pfn);
+}
+
+void Rmap::map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size) {
+  mm.table().map_huge(align_down(va, page_bytes(size)), leaf, size);
+  ++kernel_.memory.frame(head).mapcount;
+  mm.hugetlb_rss += pages_4k(size);
+}
+
+void Rmap::commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table,
+                           std::uint64_t new_pages) {
+  set_anon(head, vma, base);
+  leaf.set(Pte::kSoftExclusive);
+  mm.table().commit_huge(base, leaf, table);
+  ++kernel_.memory.pmd_mapcount(head);
+  ++mm.huge_pages;
+  mm.add_anon(new_pages);
+  reclaim_->add(head, false);
+}
+
+void Rmap::pmd_was_split(AddressSpace& mm, VirtAddr base, Pfn head) {
+  SIM_ASSERT(kernel_.memory.pmd_mapcount(head) > 0, "the PMD at {:#x} was split but not counted", base.value);
+  --kernel_.memory.pmd_mapcount(head);
+  for (Pfn p = head; p < head + kHugePages; ++p) ++kernel_.memory.frame(p).mapcount;
+  pte_mappings(head) += kHugePages;
+  --mm.huge_pages;
+}
+
+// --- unmapping ---
+
+void Rmap::zap_pte(AddressSpace& mm, VirtAddr, Pte& pte) { drop_mapping(mm, std::exchange(pte, {})); }
+
+void Rmap::drop_mapping(AddressSpace& mm, Pte old) {
+  if (old.swap()) return drop_swap_entry(mm, old.swap_slot());
+  if (!old.present() || old.zero_page()) return;
+  Frame& f = kernel_.memory.frame(old.pfn());
+  SIM_ASSERT(f.mapcount > 0, "frame {:#x} is unmapped but not mapped", old.pfn().value);
+  --f.mapcount;
+  --(f.used_as() == FrameUse::anon ? mm.anon_rss : mm.file_rss);
+  page_unmapped(old.pfn());
+}
+
+// After a PTE of the page is gone.
+void Rmap::page_unmapped(Pfn pfn) {
+  const Pfn head = kernel_.memory.head_of(pfn);
+  const bool is_compound = kernel_.memory.frame(head).is(Frame::kHead);
+  if (is_compound) --pte_mappings(head);
+  if (is_mapped(head)) {
+    if (is_compound && kernel_.memory.total_mapcount(pfn) == 0) split_->defer(head);
+    return;
+  }
+  free_if_unused(head);
+}
+
+void Rmap::drop_swap_entry(AddressSpace& mm, SwapSlot slot) {
+  SIM_ASSERT(mm.swap_entries > 0, "process {} gives back a swap entry it did not count", mm.pid());
+  --mm.swap_entries;
+  kernel_.swap.release(slot);
+  if (kernel_.swap.users(slot) != 1) return;
+  const auto cached = swap_cache_->find(slot);
+  if (!cached) return;
+  swap_cache_->remove_if_unused(*cached);
+  free_if_unused(*cached);
+}
+
+void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
+  const PageTable::Leaf leaf = mm.table().lookup(base);
+  SIM_ASSERT(leaf.entry && leaf.entry->huge(), "no huge page at {:#x}", base.value);
+  const Pte old = *leaf.entry;
+  if (!old.zero_page() && kernel_.memory.frame(old.pfn()).used_as() == FrameUse::hugetlb)
+    return drop_hugetlb(mm, base, old, leaf.size);
+  mm.table().unmap_huge(base);
+  if (old.zero_page()) return;
+  const Pfn head = old.pfn();
+  --kernel_.memory.pmd_mapcount(head);
+  --mm.huge_pages;
+  mm.anon_rss -= kHugePages;
+  if (is_mapped(head)) defer_if_partly_mapped(head);
+  else free_if_unused(head);
+}
+
+void Rmap::drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size) {
+  if (size == PageSize::k2M) mm.table().unmap_huge(va);
+  else *mm.table().pud(va) = {};
+  mm.hugetlb_rss -= pages_4k(size);
+  Frame& f = kernel_.memory.frame(leaf.pfn());
+  SIM_ASSERT(f.mapcount > 0, "hugetlb page {:#x} is unmapped but not mapped", leaf.pfn().value);
+  if (--f.mapcount == 0) release_frame(leaf.pfn());
+}
+
+void Rmap::defer_if_partly_mapped(Pfn head) {
+  for (Pfn p = head; p < head + kHugePages; ++p)
+    if (kernel_.memory.total_mapcount(p) == 0) return split_->defer(head);
+}
+
+Rmap::Zapped Rmap::zap_range(AddressSpace& mm, VirtRange range) {
+  Zapped zapped;
+  std::vector<VirtAddr> huge;
+  mm.table().visit(range, [&](VirtAddr va, Pte& pte, PageSize size) {
+    if (size == PageSize::k4K) {
+      ++zapped.pages;
+      return zap_pte(mm, va, pte);
+    }
+    SIM_ASSERT(range.start <= va && va + page_bytes(size) <= range.end,
+               "the range {:#x}-{:#x} cuts the huge page at {:#x}", range.start.value, range.end.value, va.value);
+    huge.push_back(va);
+  });
+  for (VirtAddr va : huge) zap_huge(mm, va);
+  zapped.huge = huge.size();
+  return zapped;
+}
+
+// --- the end of a page ---
+
+bool Rmap::is_mapped(Pfn head) {
+  const Frame& f = kernel_.memory.frame(head);
+  if (!f.is(Frame::kHead)) return f.mapcount > 0;
+  return kernel_.memory.pmd_mapcount(head) > 0 || pte_mappings(head) > 0;
+}
+
+void Rmap::free_if_unused(Pfn pfn) {
+  const Pfn head = kernel_.memory.head_of(pfn);
+  constexpr std::uint16_t kHeld = Frame::kLocked | Frame::kIsolated | Frame::kWriteback;
+  const Frame& f = kernel_.memory.frame(head);
+  if (f.used_as() != FrameUse::anon || f.pins > 0 || (f.flags & kHeld) || is_mapped(head)) return;
+  if (f.is(Frame::kSwapCache) && !swap_cache_->remove_if_unused(head)) return;
+  release_frame(head);
+}
+
+void Rmap::release_frame(Pfn head) {
+  Frame& f = kernel_.memory.frame(head);
+  const unsigned order = unsigned(f.order);
+  if (f.is(Frame::kHead)) {
+    if (f.used_as() == FrameUse::anon) split_->undefer(head);
+    pte_mappings(head) = 0;
+  }
+  if (f.is(Frame::kLru)) reclaim_->remove(head);
+  kernel_.stats.vmstat.pgfree += 1ULL << order;
+  kernel_.memory.free(head, order);
+}
+
+}  // namespace collapsar

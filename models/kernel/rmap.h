@@ -1,0 +1,158 @@
+// Rmap: which page is mapped where, and the life of a mapped page from its first mapping to the return of its frame.
+//
+// Models:      anon_vma (one per chain of forks), page -> PTEs by page index, map counts, RSS counters, page-cache
+//              pages of files and shmem, release of frames and swap slots by the last user.
+// Simplified:  one flat anon_vma per fork chain in place of the kernel's tree of anon_vma_chains; the page cache is
+//              never written back; fork leaves private hugetlb pages to the parent, the child faults in its own.
+// Time:        none; callers charge the costs.
+// Owns:        the anon_vma registry and the page cache's index (file, page) -> frame.
+// Source:      Linux mm/rmap.c as documented; khugepaged.md 5.5 (who is freed when), 7.4.
+//
+// Invariants:
+//  1. Frame::mapcount = number of PTEs of this 4 KiB page over all address spaces; pmd_mapcount = number of PMDs of the
+//     compound page.
+//  2. An anonymous frame that nothing maps, pins or caches is freed at once.
+#pragma once
+
+#include <tsl/robin_map.h>
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "models/kernel/address_space.h"
+
+namespace collapsar {
+
+class Reclaim;
+class Split;
+class SwapCache;
+
+class Rmap {
+ public:
+  explicit Rmap(KernelContext& kernel);
+  // Set once, at construction of the kernel: LRU lists, deferred splits, pages that only the swap cache holds.
+  void set_reclaim(Reclaim& reclaim) { reclaim_ = &reclaim; }
+  void set_split(Split& split) { split_ = &split; }
+  void set_swap_cache(SwapCache& swap_cache) { swap_cache_ = &swap_cache; }
+
+  // --- anon_vma ---
+  // Gives `vma` an anon_vma if it has none (anon_vma_prepare).
+  void prepare_anon_vma(AddressSpace& mm, Vma& vma);
+  void fork_anon_vmas(AddressSpace& parent, AddressSpace& child);  // after the VMAs were copied
+  void forget(AddressSpace& mm);                                   // the mm is gone
+
+  // --- mapping pages; PTEs are written here, RSS and map counts kept, LRU informed ---
+  // The map functions only write the entry: what stood there before (a page, a swap entry, the zero page) is the
+  // caller's to take back, after mapping, with drop_mapping().
+
+  // First mapping of a fresh 4 KiB page: marked exclusive, put on the inactive list.
+  void map_new_anon(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte);
+  // PMD is none; deposits a table. Requires: a table frame can be had (checked by the caller).
+  void map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte leaf);
+  // A page already in use (swap cache, page cache, fork). An anonymous page that has no anon_vma yet takes the VMA's.
+  void map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte);
+  // A hugetlb page; its users are counted in Frame::mapcount of its first frame. Requires: the table above it is there.
+  void map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size);
+  // Commits a collapse: installs `head` over the detached table (khugepaged.md 5.7). RSS grows by `new_pages`: what
+  // drop_mapping() has taken back of this range before, and its empty and zero-page entries.
+  void commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table,
+                       std::uint64_t new_pages);
+  // Clears one 4 KiB entry (present, swap or zero page) and drops its page or slot.
+  void zap_pte(AddressSpace& mm, VirtAddr va, Pte& pte);
+  // Takes back what `old` counted: a 4 KiB mapping (map count, RSS; frees the page if nothing else holds it) or a swap
+  // entry (swap_entries, the slot); nothing for the zero page. The entry itself stays as the caller left it (it was
+  // replaced or lives in a detached table).
+  void drop_mapping(AddressSpace& mm, Pte old);
+  void zap_huge(AddressSpace& mm, VirtAddr base);  // whole huge PMD (anonymous, huge zero page) or hugetlb page
+  // Zaps everything in a range; huge PMDs cut by the range must be split before. Returns {4 KiB entries, huge entries}
+  // zapped.
+  struct Zapped {
+    std::uint64_t pages = 0, huge = 0;
+  };
+  Zapped zap_range(AddressSpace& mm, VirtRange range);
+  // Copies the entries of one VMA to a child (fork), write-protecting private anonymous ones in both. False: out of
+  // frames.
+  bool copy_range(AddressSpace& parent, AddressSpace& child, Vma& vma, std::uint64_t* ptes_copied);
+  // Map counts after PageTable::split_pmd of an anonymous huge page.
+  void pmd_was_split(AddressSpace& mm, VirtAddr base, Pfn head);
+
+  // --- questions ---
+  // Mapped more than once: this 4 KiB page, or (rules.shared_per_folio) the folio it belongs to.
+  bool is_shared(Pfn pfn);
+  // References besides mappings and the swap cache (khugepaged.md 4.2 row 13).
+  bool has_extra_references(Pfn pfn);
+  // Calls f(AddressSpace&, VirtAddr, Pte&, PageSize) for each entry that maps the page (compound: PMDs of the head; its
+  // own PTEs for a 4 KiB page).
+  void for_each_mapping(Pfn pfn, const std::function<void(AddressSpace&, VirtAddr, Pte&, PageSize)>& f);
+  // Frees the frame if nothing holds it any more: mapping, pin, page lock, isolation, write-back, page cache, or the
+  // swap cache on behalf of other swap entries. Whoever unlocks, unpins or puts back a page calls this afterwards.
+  void free_if_unused(Pfn pfn);
+  // PTEs that map 4 KiB pages of a compound page. Kept in its second tail frame.
+  std::uint32_t& pte_mappings(Pfn head) { return kernel_.memory.frame(head + 2).slot; }
+
+  // --- page cache ---
+  std::optional<Pfn> find_file_page(FileId file, std::uint64_t index) const;
+  void add_file_page(FileId file, std::uint64_t index, Pfn pfn);
+  void drop_file_page(Pfn pfn);  // clean page leaves the cache
+  FileId new_shmem_file();
+  bool is_shmem(FileId file) const { return file >= kFirstShmem; }
+  // The last mapping of a shmem file is gone: its pages go too.
+  void drop_file(FileId file);
+  template <class F>
+  void for_each_cached_page(F&& f) const {  // f(Pfn); in no particular order, so f must not care
+    for (const auto& [page, pfn] : page_cache_) f(pfn);
+  }
+
+ private:
+  static constexpr FileId kFirstShmem = 1ULL << 62;
+  struct Place {
+    AddressSpace* mm;
+    VirtAddr va;
+    Pte* entry;
+    PageSize size;
+  };
+  struct FileUsers {
+    FileId file;
+    std::vector<AddressSpace*> mms;  // that have mapped a page of it
+  };
+  void set_anon(Pfn pfn, Vma& vma, VirtAddr va);
+  void count_mapping(AddressSpace& mm, Pfn pfn);
+  void page_unmapped(Pfn pfn);
+  void drop_swap_entry(AddressSpace& mm, SwapSlot slot);
+  void drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size);
+  void defer_if_partly_mapped(Pfn head);
+  bool is_mapped(Pfn head);
+  bool only_swap_cache_holds(Pfn head) const;
+  void release_frame(Pfn head);
+  bool copy_pte(AddressSpace& parent, AddressSpace& child, Vma& vma, VirtAddr va, Pte& pte);
+  bool copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, PageSize size);
+  std::uint32_t file_number(FileId file);
+  std::vector<Place> places(Pfn pfn);
+  void places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, std::uint32_t mapping, bool is_file,
+                 std::vector<Place>& out);
+  void add_place(AddressSpace& mm, VirtAddr va, Pfn pfn, std::vector<Place>& out);
+  const std::vector<AddressSpace*>& users_of(const Frame& f) const;
+
+  KernelContext& kernel_;
+  Reclaim* reclaim_ = nullptr;
+  Split* split_ = nullptr;
+  SwapCache* swap_cache_ = nullptr;
+  std::vector<std::vector<AddressSpace*>> anon_vmas_;  // id -> address spaces with a VMA of it
+  struct FilePage {
+    FileId file;
+    std::uint64_t index;
+    bool operator==(const FilePage&) const = default;
+  };
+  struct FilePageHash {
+    std::size_t operator()(const FilePage& p) const {
+      return (p.file * 0x9E3779B97F4A7C15ULL ^ p.index) * 0xD1B54A32D192ED03ULL;
+    }
+  };
+  tsl::robin_map<FilePage, Pfn, FilePageHash> page_cache_;
+  std::vector<FileUsers> files_;  // Frame::mapping of a file page is its place here, plus 1
+  tsl::robin_map<FileId, std::uint32_t> file_numbers_;
+  FileId next_shmem_ = kFirstShmem;
+};
+
+}  // namespace collapsar

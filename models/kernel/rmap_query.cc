@@ -1,0 +1,182 @@
+// Rmap: the questions, fork's copy, and the page cache.
+#include <algorithm>
+
+#include "models/kernel/reclaim.h"
+#include "models/kernel/rmap.h"
+
+namespace collapsar {
+
+// --- questions ---
+
+// Per folio: an estimate, as the kernel's: mapped once is not shared; mapped as a whole besides another mapping, or
+// more often than it has pages, is; between these the first 4 KiB page decides.
+bool Rmap::is_shared(Pfn pfn) {
+  PhysicalMemory& memory = kernel_.memory;
+  const Pfn head = memory.head_of(pfn);
+  if (!kernel_.rules.shared_per_folio || !memory.frame(head).is(Frame::kHead)) return memory.total_mapcount(pfn) > 1;
+  const std::uint32_t whole = memory.pmd_mapcount(head);
+  const std::uint32_t mappings = whole + pte_mappings(head);
+  if (mappings <= 1) return false;
+  return whole > 0 || mappings > kHugePages || memory.frame(head).mapcount > 1;
+}
+
+bool Rmap::has_extra_references(Pfn pfn) {
+  return kernel_.memory.frame(pfn).pins > 0 || kernel_.memory.frame(kernel_.memory.head_of(pfn)).pins > 0;
+}
+
+const std::vector<AddressSpace*>& Rmap::users_of(const Frame& f) const {
+  return f.used_as() == FrameUse::anon ? anon_vmas_[f.mapping] : files_[f.mapping].mms;
+}
+
+void Rmap::for_each_mapping(Pfn pfn, const std::function<void(AddressSpace&, VirtAddr, Pte&, PageSize)>& f) {
+  for (const Place& p : places(pfn)) f(*p.mm, p.va, *p.entry, p.size);
+}
+
+// Most pages are still where their VMA was first put: those are found at once. Only if map counts say that others are
+// missing, all VMAs are searched.
+std::vector<Rmap::Place> Rmap::places(Pfn pfn) {
+  PhysicalMemory& memory = kernel_.memory;
+  const Pfn head = memory.head_of(pfn);
+  const Frame& first = memory.frame(head);
+  const std::uint64_t index = first.index + (first.is(Frame::kHead) ? pfn - head : 0);
+  const std::uint32_t expected = memory.total_mapcount(pfn);
+  std::vector<Place> found;
+  if (expected == 0 || first.mapping == 0) return found;
+  const bool is_file = first.used_as() != FrameUse::anon;
+  for (AddressSpace* mm : users_of(first)) {
+    const Vma* vma = is_file ? nullptr : mm->find({index << kPageShift});
+    if (vma && vma->anon_vma == first.mapping && vma->page_index({index << kPageShift}) == index)
+      add_place(*mm, {index << kPageShift}, pfn, found);
+  }
+  if (found.size() == expected) return found;
+  found.clear();
+  for (AddressSpace* mm : users_of(first)) places_in(*mm, pfn, index, first.mapping, is_file, found);
+  return found;
+}
+
+void Rmap::places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, std::uint32_t mapping, bool is_file,
+                     std::vector<Place>& out) {
+  for (auto& [start, vma] : mm.vmas()) {
+    const bool is_it = is_file ? vma.file == files_[mapping].file : vma.anon_vma == mapping;
+    if (!is_it || index < vma.pgoff || index >= vma.pgoff + vma.range.pages()) continue;
+    add_place(mm, vma.range.start + ((index - vma.pgoff) << kPageShift), pfn, out);
+  }
+}
+
+void Rmap::add_place(AddressSpace& mm, VirtAddr va, Pfn pfn, std::vector<Place>& out) {
+  const PageTable::Leaf leaf = mm.table().lookup(va);
+  if (!leaf.entry || !leaf.entry->present() || leaf.entry->zero_page()) return;
+  const Pfn head = kernel_.memory.head_of(pfn);
+  if (leaf.size == PageSize::k2M && leaf.entry->pfn() == head)
+    out.push_back({&mm, huge_base(va), leaf.entry, leaf.size});
+  if (leaf.size == PageSize::k4K && leaf.entry->pfn() == pfn) out.push_back({&mm, va, leaf.entry, leaf.size});
+}
+
+// --- fork ---
+
+namespace {
+
+// What child and parent keep of an entry that both may write only after copying.
+Pte write_protected(Pte pte) {
+  pte.clear(Pte::kWritable | Pte::kSoftExclusive);
+  return pte;
+}
+
+Pte old(Pte pte) {
+  pte.clear(Pte::kAccessed);
+  return pte;
+}
+
+}  // namespace
+
+// vma_needs_copy: what a later fault finds again (files, shmem) is not copied. Private hugetlb pages are Simplified:
+// the child faults in its own.
+bool Rmap::copy_range(AddressSpace& parent, AddressSpace& child, Vma& vma, std::uint64_t* ptes_copied) {
+  if (vma.anon_vma == 0 || vma.is(Vma::kHugetlb)) return true;
+  bool enough = true;
+  parent.table().visit(vma.range, [&](VirtAddr va, Pte& pte, PageSize size) {
+    if (!enough) return;
+    enough = size == PageSize::k4K ? copy_pte(parent, child, vma, va, pte) : copy_huge(child, vma, va, pte, size);
+    *ptes_copied += enough;
+  });
+  return enough;
+}
+
+bool Rmap::copy_pte(AddressSpace&, AddressSpace& child, Vma& vma, VirtAddr va, Pte& pte) {
+  if (!child.table().ensure_pte_table(va)) return false;
+  Pte& copy = *child.table().pte(va);
+  if (pte.swap()) {
+    pte.clear(Pte::kSoftExclusive);
+    kernel_.swap.duplicate(pte.swap_slot());
+    ++child.swap_entries;
+    copy = pte;
+  } else if (pte.zero_page()) {
+    copy = old(pte);
+  } else {
+    if (!vma.is(Vma::kShared)) pte = write_protected(pte);
+    Vma unlocked = vma;  // VM_LOCKED is not inherited
+    unlocked.flags &= ~std::uint32_t(Vma::kLocked);
+    map_again(child, unlocked, va, pte.pfn(), old(pte));
+  }
+  return true;
+}
+
+bool Rmap::copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, PageSize size) {
+  SIM_ASSERT(size == PageSize::k2M, "fork meets a page of {} bytes at {:#x}", page_bytes(size), va.value);
+  if (leaf.zero_page()) {
+    if (!child.table().ensure_pmd_table(va)) return false;
+    child.table().map_huge(va, old(leaf), size);
+    return true;
+  }
+  SIM_ASSERT(!vma.is(Vma::kShared), "a shared huge page at {:#x} is copied by fork", va.value);
+  const Pte shared = write_protected(leaf);
+  if (!child.table().map_huge_with_deposit(va, old(shared))) return false;
+  leaf = shared;
+  ++kernel_.memory.pmd_mapcount(leaf.pfn());
+  ++child.huge_pages;
+  child.add_anon(kHugePages);
+  return true;
+}
+
+// --- page cache ---
+
+std::uint32_t Rmap::file_number(FileId file) {
+  const auto [it, is_new] = file_numbers_.insert({file, std::uint32_t(files_.size())});
+  if (is_new) files_.push_back({file, {}});
+  return it->second;
+}
+
+std::optional<Pfn> Rmap::find_file_page(FileId file, std::uint64_t index) const {
+  const auto it = page_cache_.find({file, index});
+  if (it == page_cache_.end()) return std::nullopt;
+  return it->second;
+}
+
+void Rmap::add_file_page(FileId file, std::uint64_t index, Pfn pfn) {
+  Frame& f = kernel_.memory.frame(pfn);
+  SIM_ASSERT(f.used_as() == FrameUse::file, "frame {:#x} in the page cache is no file page", pfn.value);
+  f.mapping = file_number(file);
+  f.index = index & ((1ULL << 48) - 1);
+  const bool is_new = page_cache_.insert({{file, index}, pfn}).second;
+  SIM_ASSERT(is_new, "page {} of file {} is cached twice", index, file);
+  reclaim_->add(pfn, false);
+}
+
+void Rmap::drop_file_page(Pfn pfn) {
+  const Frame& f = kernel_.memory.frame(pfn);
+  SIM_ASSERT(f.mapcount == 0 && f.pins == 0, "file page {:#x} leaves the page cache while it is in use", pfn.value);
+  page_cache_.erase({files_[f.mapping].file, f.index});
+  release_frame(pfn);
+}
+
+FileId Rmap::new_shmem_file() { return next_shmem_++; }
+
+void Rmap::drop_file(FileId file) {
+  std::vector<Pfn> pages;
+  for (const auto& [page, pfn] : page_cache_)
+    if (page.file == file) pages.push_back(pfn);
+  std::ranges::sort(pages);
+  for (Pfn pfn : pages) drop_file_page(pfn);
+}
+
+}  // namespace collapsar

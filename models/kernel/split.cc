@@ -1,0 +1,118 @@
+#include "models/kernel/split.h"
+
+#include "models/kernel/reclaim.h"
+
+namespace collapsar {
+
+Split::Split(KernelContext& kernel, Rmap& rmap, Reclaim& reclaim) : kernel_(kernel), rmap_(rmap), reclaim_(reclaim) {}
+
+// --- the PMD ---
+
+Duration Split::split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator) {
+  if (!mm.table().pmd_is_huge(va)) return {};
+  const VirtAddr base = huge_base(va);
+  const Pte leaf = *mm.table().pmd(va);
+  if (!mm.table().split_pmd(base, kernel_.zero_page))
+    throw SimulationError(
+        fmt::format("out of simulated memory: no frame for the page table of the split 2 MiB range {} of process {} "
+                    "({} of {} pages "
+                    "free); a larger memory.size would help",
+                    to_hex(base.value), mm.pid(), kernel_.memory.free_pages(), kernel_.memory.total_pages()));
+  if (!leaf.zero_page()) rmap_.pmd_was_split(mm, base, leaf.pfn());
+  ++kernel_.stats.vmstat.thp_split_pmd;
+  if (history_) {
+    RangeRecord& record = history_->at(mm.asid(), base);
+    record.is_huge = false;
+    ++record.split_times;
+  }
+  const VirtRange range{base, base + kHugeBytes};
+  const Duration flush = kernel_.shootdown.flush_duration(mm.asid(), range, PageSize::k2M, initiator);
+  kernel_.shootdown.flush(mm.asid(), range, PageSize::k2M, initiator, false);
+  return kernel_.config.costs.split_pmd + flush;
+}
+
+Duration Split::split_borders(AddressSpace& mm, VirtRange range, CpuId initiator) {
+  Duration cost{};
+  for (const VirtAddr border : {range.start, range.end})
+    if (border != huge_base(border)) cost += split_pmd(mm, border, initiator);
+  return cost;
+}
+
+// --- the page ---
+
+bool Split::can_split(Pfn head) {
+  const Frame& frame = kernel_.memory.frame(head);
+  constexpr std::uint16_t kBusy = Frame::kLocked | Frame::kWriteback | Frame::kIsolated;
+  if (frame.flags & kBusy) return false;
+  for (std::uint64_t i = 0; i < kHugePages; ++i)
+    if (kernel_.memory.frame(head + i).pins > 0) return false;
+  return true;
+}
+
+bool Split::split_folio(Pfn head, Duration* cost) {
+  Frame& frame = kernel_.memory.frame(head);
+  SIM_ASSERT(frame.is(Frame::kHead), "frame {:#x} is no compound page", head.value);
+  if (!can_split(head)) {
+    ++kernel_.stats.vmstat.thp_split_page_failed;
+    return false;
+  }
+  std::vector<std::pair<AddressSpace*, VirtAddr>> pmds;
+  rmap_.for_each_mapping(head, [&](AddressSpace& mm, VirtAddr va, Pte&, PageSize size) {
+    if (size == PageSize::k2M) pmds.emplace_back(&mm, va);
+  });
+  Duration spent = kernel_.config.costs.split_folio;
+  for (const auto& [mm, va] : pmds) spent += split_pmd(*mm, va, kNoCpu);
+  undefer(head);
+  const bool was_active = frame.is(Frame::kActive), was_listed = frame.is(Frame::kLru);
+  reclaim_.remove(head);
+  kernel_.memory.split_compound(head);
+  for (Pfn page = head; page < head + kHugePages; ++page) {
+    if (was_listed) reclaim_.add(page, was_active);
+    if (was_listed && !was_active) reclaim_.rotate(page);
+    rmap_.free_if_unused(page);
+  }
+  ++kernel_.stats.vmstat.thp_split_page;
+  if (cost) *cost += spent;
+  return true;
+}
+
+// --- deferred splits ---
+
+void Split::defer(Pfn head) {
+  Frame& frame = kernel_.memory.frame(head);
+  const bool goes_to_swap = frame.is(Frame::kSwapCache);  // it is being unmapped as a whole
+  if (kernel_.memory.pmd_mapcount(head) > 0 || goes_to_swap) return;
+  if (frame.is(Frame::kPartiallyMapped) && at_.contains(head.value)) return;
+  undefer(head);
+  frame.set(Frame::kPartiallyMapped);
+  deferred_.emplace(arrivals_, head);
+  at_[head.value] = arrivals_++;
+  ++kernel_.stats.vmstat.thp_deferred_split_page;
+}
+
+void Split::undefer(Pfn head) {
+  const auto it = at_.find(head.value);
+  if (it == at_.end()) return;
+  deferred_.erase(it->second);
+  at_.erase(it);
+}
+
+std::uint64_t Split::shrink_deferred(std::uint64_t wanted, Duration* cost) {
+  std::uint64_t freed = 0;
+  for (std::uint64_t looks = deferred_.size(); looks > 0 && freed < wanted; --looks) {
+    const Pfn head = deferred_.begin()->second;
+    undefer(head);
+    const Frame& frame = kernel_.memory.frame(head);
+    if (!frame.is(Frame::kHead) || !frame.is(Frame::kPartiallyMapped)) continue;
+    const std::uint64_t before = kernel_.memory.free_pages();
+    if (split_folio(head, cost)) {
+      freed += kernel_.memory.free_pages() - before;
+    } else {
+      deferred_.emplace(arrivals_, head);
+      at_[head.value] = arrivals_++;
+    }
+  }
+  return freed;
+}
+
+}  // namespace collapsar

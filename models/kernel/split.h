@@ -1,0 +1,56 @@
+// Split: huge pages taken apart: the PMD of one address space, or the page itself.
+//
+// Models:      PMD split (512 PTEs of the same page; thp_split_pmd), folio split (512 pages; thp_split_page), the deferred
+//              split list.
+// Simplified:  the underused shrinker is not modelled: with max_ptes_none at its default of 511 Linux does not look either.
+// Time:        returns the cost; the caller lets it pass.
+// Owns:        the deferred split list.
+// Source:      khugepaged.md 7.4.
+//
+// Invariants:
+//  1. An entry of the deferred list may be stale (its page was freed or split); it counts only while the frame there is a
+//     compound page with kPartiallyMapped.
+#pragma once
+
+#include <tsl/robin_map.h>
+
+#include <map>
+
+#include "models/kernel/range_history.h"
+#include "models/kernel/rmap.h"
+
+namespace collapsar {
+
+class Reclaim;
+
+class Split {
+ public:
+  Split(KernelContext& kernel, Rmap& rmap, Reclaim& reclaim);
+  void set_history(RangeHistory& history) { history_ = &history; }  // optional: notes the splits of ranges
+  // Splits the huge PMD over `va`, if there is one. Out of frames for its table: throws SimulationError (a deposit makes
+  // that impossible for anonymous memory). Flushes the range. Returns what it cost (zero: nothing to split).
+  Duration split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator);
+  // Splits at both borders of a range, where they cut a huge PMD.
+  Duration split_borders(AddressSpace& mm, VirtRange range, CpuId initiator);
+  // The page becomes 512; first all its PMDs are split. False (and thp_split_page_failed): pinned, locked or being
+  // written. `cost` (may be nullptr) grows by what it took.
+  bool split_folio(Pfn head, Duration* cost);
+  // A compound page of which part is unmapped now. Nothing happens if a PMD still maps it whole or it is in the swap cache.
+  void defer(Pfn head);
+  void undefer(Pfn head);  // it is about to be freed
+  // Memory pressure: splits partly mapped pages and frees what nobody maps. Returns pages freed; adds to `cost`.
+  std::uint64_t shrink_deferred(std::uint64_t wanted, Duration* cost = nullptr);
+  std::uint64_t deferred() const { return deferred_.size(); }
+
+ private:
+  bool can_split(Pfn head);
+  KernelContext& kernel_;
+  Rmap& rmap_;
+  Reclaim& reclaim_;
+  RangeHistory* history_ = nullptr;
+  std::map<std::uint64_t, Pfn> deferred_;            // number of arrival -> head
+  tsl::robin_map<std::uint64_t, std::uint64_t> at_;  // head -> number of arrival
+  std::uint64_t arrivals_ = 0;
+};
+
+}  // namespace collapsar
