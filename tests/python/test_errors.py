@@ -1,0 +1,100 @@
+"""What is wrong with the user's input is said in the same words as by the program."""
+
+import collapsar
+import pytest
+from conftest import SOURCE
+
+
+def said(program, status, *arguments):
+    done = program("run", *arguments, "--quiet")
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    return done.stderr.removeprefix("collapsar: ").removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mmu: {walker: 2}",
+        "cpu: {frequency: 3}",
+        "memory:\n  size: 1GiB\n  size: 2GiB",
+        "trace: {file: missing.ctr}",
+        "baseline: nobody",
+        "cpu: [",
+        "base: machines/nowhere.yaml",
+    ],
+)
+def test_a_wrong_config_is_a_value_error_with_the_programs_text(program, tmp_path, text):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ValueError) as raised:
+        collapsar.run(path)
+    assert str(raised.value) == said(program, 2, path)
+
+
+@pytest.mark.parametrize("assignment", ["mmu.walker=2", "cpu.count", "kernel.thp.enabled=maybe", "cpu.frequency=[1]"])
+def test_a_wrong_set_is_a_value_error_with_the_programs_text(program, small, assignment):
+    with pytest.raises(ValueError) as raised:
+        collapsar.run(small, set=[assignment])
+    assert str(raised.value) == said(program, 2, small, "--set", assignment)
+
+
+def test_an_unknown_variant_is_a_value_error_with_the_programs_text(program, small):
+    with pytest.raises(ValueError) as raised:
+        collapsar.run(small, variants=["nevr"])
+    assert str(raised.value) == said(program, 2, small, "--variant", "nevr")
+
+
+def test_a_missing_file_is_a_value_error_with_the_programs_text(program, tmp_path):
+    for name in ("missing.yaml", "missing.ctr"):
+        with pytest.raises(ValueError) as raised:
+            collapsar.run(tmp_path / name)
+        assert str(raised.value) == said(program, 2, tmp_path / name)
+
+
+def test_a_truncated_trace_is_a_value_error_with_the_programs_text(program, tmp_path):
+    whole = (SOURCE / "traces" / "quickstart.ctr").read_bytes()
+    path = tmp_path / "cut.ctr"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError) as raised:
+        collapsar.run(path)
+    assert str(raised.value) == said(program, 2, path)
+
+
+def test_out_of_simulated_memory_is_a_runtime_error_with_the_programs_text(program, small):
+    sets = ["memory.size=8MiB", "swap.device=none"]
+    with pytest.raises(RuntimeError) as raised:
+        collapsar.run(small, set=sets)
+    assert str(raised.value) == said(program, 1, small, *(word for text in sets for word in ("--set", text)))
+
+
+def test_an_error_in_a_dict_names_the_path_of_the_key():
+    with pytest.raises(ValueError) as raised:
+        collapsar.run({"cpu": {"count": 1, "frequenzy": "2GHz"}})
+    assert str(raised.value).startswith("config: cpu.frequenzy: unknown key")
+
+
+def test_what_no_config_can_hold_is_a_type_error():
+    with pytest.raises(TypeError, match="no set"):
+        collapsar.run({"cpu": {"count": {1}}})
+    with pytest.raises(TypeError, match="a key"):
+        collapsar.run({1: 2})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"addresses": []}, "addresses: an empty array; a trace has at least one reference"),
+        ({"addresses": [[1, 2]]}, r"addresses: shape \(1, 2\); one dimension is right"),
+        ({"addresses": [1.5]}, "addresses: elements of type float64; whole numbers are right"),
+        ({"addresses": [-1]}, "addresses: found -1 at index 0; 0 to 72057594037927935 is right"),
+        ({"addresses": [2**63]}, "addresses: found 9223372036854775808 at index 0; 0 to 72057594037927935 is right"),
+        ({"addresses": [1, 2], "kinds": [1, 6]}, "kinds: found 6 at index 1; 0 to 5 is right"),
+        ({"addresses": [1, 2], "sizes": 0}, "sizes: found 0 at index 0; 1 to 65535 is right"),
+        ({"addresses": [1, 2], "sizes": [8, 65536]}, "sizes: found 65536 at index 1; 1 to 65535 is right"),
+        ({"addresses": [1, 2], "depends": [True]}, r"depends: shape \(1,\); \(2,\), like the addresses, or one value"),
+    ],
+)
+def test_wrong_arrays_are_refused_with_what_would_be_right(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        collapsar.trace_from_array(**arguments)
