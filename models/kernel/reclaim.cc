@@ -127,7 +127,7 @@ void Reclaim::out_of_memory(std::uint32_t pid, std::uint64_t pages) const {
       "reserve; {} anonymous, {} file, the rest page tables and kernel; {}). A larger memory.size{} would help; where "
       "huge pages hold memory that nobody uses, so would kernel.thp.enabled: madvise or a lower "
       "kernel.khugepaged.max_ptes_none",
-      pid, mib(pages), mib(kernel_.memory.total_pages()), mib(kernel_.memory.free_pages()),
+      pid, to_text(Bytes{pages * kPageBytes}), mib(kernel_.memory.total_pages()), mib(kernel_.memory.free_pages()),
       mib(kernel_.memory.watermarks().min), mib(lru_.pages(Lru::Kind::anon)), mib(lru_.pages(Lru::Kind::file)), swap,
       kernel_.swap.present() ? " or swap.size" : " or a swap.device"));
 }

@@ -10,6 +10,7 @@
 // together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -87,6 +88,9 @@ class EventQueue {
     now_ = when;
     return true;
   }
+
+  // The last tick that try_advance() would go to; before now() if there is none.
+  Time inline_until() const { return std::min(inline_limit_, next_time() - Duration(1)); }
 
   // Runs events in order until stop() is called or the agenda is empty. Returns false if it ran empty.
   bool run();

@@ -15,7 +15,7 @@ namespace collapsar {
 
 namespace {
 
-// Level 6 packs the traces of capture.md 9 some 5 % smaller than 3 and decompresses as fast; only writing is slower.
+// Level 6 packed twelve traces of real programs some 5 % smaller than 3 and decompresses as fast; only writing is slower.
 constexpr int kCompressionLevel = 6;
 
 // A file under a temporary name beside its own, which it gets in commit().

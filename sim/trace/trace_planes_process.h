@@ -53,7 +53,7 @@ struct PlaneImage {
 
 // Instructions that a record stands for, by kind, where the format counts none. Lackey runs of xz, sqlite and sort have
 // 3.5,
-// 2.3 and 2.5 instructions per data reference (speed.md, "Workloads"). Without fetch records every data reference
+// 2.3 and 2.5 instructions per data reference. Without fetch records every data reference
 // stands for 3. A fetch record stands for the entry of a superblock: 3 for it and 1 per data reference gives 2.2 to
 // 3.1.
 struct PlaneGaps {

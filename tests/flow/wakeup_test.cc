@@ -1,4 +1,4 @@
-// khugepaged's wake-ups on the layouts whose figures were measured on a real kernel (users.md K1 to K5), tick by tick.
+// khugepaged's wake-ups on the layouts whose figures were measured on a real kernel (docs/hardware.md 4.1), tick by tick.
 #include "models/kernel/khugepaged.h"
 #include "tests/support/layout.h"
 

@@ -1,0 +1,111 @@
+// collapsar config: what a config means, which keys there are, which machines are installed.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "sim/run/cli_options.h"
+#include "sim/run/experiment_config.h"
+
+namespace collapsar {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+int check(const Arguments& arguments) {
+  CommandOptions options("config check", "config check CONFIG.yaml... [--set KEY=VALUE]...",
+                         "Reads configs as a run would, every variant included, and says what is wrong.",
+                         "  collapsar config check configs/quickstart.yaml\n");
+  options.values("set", "KEY=VALUE", "changes the config first");
+  if (!options.parse(arguments, 1, 10'000)) return kDone;
+  for (const std::string& file : options.arguments()) {
+    const ConfigNode config = load_experiment(file, options.all("set"), installed_configs());
+    const Experiment experiment = resolve_experiment(config, {}, installed_configs());
+    std::string names;
+    for (const Variant& variant : experiment.variants) names += (names.empty() ? "" : ", ") + variant.name;
+    fmt::print("{}: good; variants {}; baseline {}{}\n", file, names, experiment.baseline,
+               experiment.config.trace.empty() ? "; names no trace" : "");
+  }
+  return kDone;
+}
+
+int show(const Arguments& arguments) {
+  CommandOptions options(
+      "config show", "config show [CONFIG.yaml] [--variant NAME] [--set KEY=VALUE]...",
+      "Prints the effective config: defaults, bases, file and --set together; with --variant, that too.",
+      "  collapsar config show configs/quickstart.yaml --variant khugepaged\n");
+  options.value("variant", "NAME", "the config that this variant runs with");
+  options.values("set", "KEY=VALUE", "changes the config first");
+  if (!options.parse(arguments, 0, 1)) return kDone;
+  const std::vector<std::string> dirs = installed_configs();
+  ConfigNode config = ConfigNode::map();
+  if (!options.arguments().empty()) config = load_experiment(options.arguments().front(), options.all("set"), dirs);
+  else apply_sets(config, options.all("set"), dirs);
+  if (!options.has("variant")) {
+    const Experiment experiment = resolve_experiment(config, {}, dirs);
+    fmt::print("{}", to_yaml(write_config(experiment.config)));
+    return kDone;
+  }
+  const Experiment experiment = resolve_experiment(config, {options.get("variant", "")}, dirs);
+  ConfigNode effective = write_config(experiment.variants.front().config);
+  effective.erase("variants");
+  effective.erase("baseline");
+  fmt::print("{}", to_yaml(effective));
+  return kDone;
+}
+
+int keys(const Arguments& arguments) {
+  CommandOptions options("config keys", "config keys [WORD]",
+                         "Lists every key of a config with its default, what may be written and what it means.",
+                         "  collapsar config keys\n  collapsar config keys khugepaged\n");
+  if (!options.parse(arguments, 0, 1)) return kDone;
+  const std::string word = options.arguments().empty() ? "" : options.arguments().front();
+  bool is_any = false;
+  for (const KeyInfo& key : list_keys<ExperimentConfig>()) {
+    if (key.path.find(word) == std::string::npos) continue;
+    is_any = true;
+    fmt::print("{}: {}\n    {} ({})\n", key.path, key.default_value, key.help, key.type);
+  }
+  if (!is_any) throw UsageError(fmt::format("config keys: no key contains {}", word));
+  return kDone;
+}
+
+// The first line of comment says what a preset is.
+std::string first_comment(const fs::path& file) {
+  std::ifstream stream(file);
+  std::string line;
+  while (std::getline(stream, line))
+    if (line.starts_with("# ")) return line.substr(2);
+  return "";
+}
+
+int presets(const Arguments& arguments) {
+  CommandOptions options("config presets", "config presets", "Lists the installed machines, for `base:`.",
+                         "  collapsar config presets\n  collapsar run trace.ctr --set base=machines/zen4.yaml\n");
+  if (!options.parse(arguments, 0, 0)) return kDone;
+  std::map<std::string, std::string> found;
+  for (const std::string& dir : installed_configs()) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(fs::path(dir) / "machines", error))
+      if (entry.path().extension() == ".yaml")
+        found.emplace("machines/" + entry.path().filename().string(), first_comment(entry.path()));
+  }
+  for (const auto& [name, comment] : found) fmt::print("{:<32} {}\n", name, comment);
+  if (found.empty()) throw UsageError("config presets: no configs are installed beside the program");
+  return kDone;
+}
+
+constexpr Command kCommands[] = {
+    {"check", "says whether configs are good", check},
+    {"show", "prints the effective config", show},
+    {"keys", "lists every key with default and meaning", keys},
+    {"presets", "lists the installed machines", presets},
+};
+
+}  // namespace
+
+int run_config(const Arguments& arguments) {
+  return run_command(kCommands, "collapsar config", "collapsar config: configs explained.", arguments);
+}
+
+}  // namespace collapsar

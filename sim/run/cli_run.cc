@@ -1,0 +1,101 @@
+// collapsar run: the variants of a config, or of the default machine on a trace, and their report.
+#include <cstdio>
+#include <thread>
+
+#include "sim/run/cli_options.h"
+#include "sim/run/cli_progress.h"
+#include "sim/run/report.h"
+
+namespace collapsar {
+
+namespace {
+
+bool is_config(const std::string& file) { return file.ends_with(".yaml") || file.ends_with(".yml"); }
+
+CommandOptions options_of_run() {
+  CommandOptions options(
+      "run", "run CONFIG.yaml | TRACE... [options]",
+      "Replays a trace once per variant (never, khugepaged, always, unless the config names others) and\n"
+      "prints a table with the difference to the baseline. TRACE alone: the default machine; several\n"
+      "files are the processes of one recording.",
+      "  collapsar run configs/quickstart.yaml\n"
+      "  collapsar run trace.ctr --set kernel.khugepaged.max_ptes_none=0 --variant khugepaged\n"
+      "  collapsar run config.yaml --out results --why 0x7f3a12345678\n");
+  options.values("set", "KEY=VALUE", "changes the config: --set kernel.khugepaged.scan_sleep=1s");
+  options.values("variant", "NAME", "runs only this variant; may be given several times");
+  options.value("out", "DIR", "writes result.json, timeseries.csv and ranges.csv there");
+  options.value("jobs", "N", "variants that run side by side (default: one per CPU of this computer)");
+  options.flag("json", "prints result.json on standard output and nothing else");
+  options.flag("quiet", "no progress line");
+  options.values("why", "ADDRESS", "tells why the 2 MiB range of this address is huge or not");
+  options.flag("check", "holds TLBs against page tables after every flush, and the kernel at each interval (slow)");
+  options.flag("one-event-per-step", "no short cuts between events; gives the same results, slower");
+  return options;
+}
+
+ConfigNode config_of(const CommandOptions& options, const std::vector<std::string>& search_dirs) {
+  const Arguments& files = options.arguments();
+  if (!is_config(files.front())) return experiment_of_trace(files, options.all("set"), search_dirs);
+  if (files.size() > 1) throw UsageError(fmt::format("run: one config at a time; {} is too much", files[1]));
+  return load_experiment(files.front(), options.all("set"), search_dirs);
+}
+
+std::vector<VirtAddr> addresses_of(const CommandOptions& options) {
+  std::vector<VirtAddr> addresses;
+  for (const std::string& text : options.all("why")) {
+    try {
+      addresses.push_back({parse_count(text)});
+    } catch (const std::invalid_argument&) {
+      throw UsageError(fmt::format("run: --why {}: no address; write it as 0x7f3a12345678", text));
+    }
+  }
+  return addresses;
+}
+
+unsigned jobs_of(const CommandOptions& options) {
+  const std::uint64_t jobs = options.count("jobs", std::max(1U, std::thread::hardware_concurrency()));
+  if (jobs == 0 || jobs > 1024) throw UsageError(fmt::format("run: --jobs {}: 1 to 1024", jobs));
+  return unsigned(jobs);
+}
+
+RunOptions run_options(const CommandOptions& options) {
+  RunOptions run;
+  run.variants = options.all("variant");
+  run.search_dirs = installed_configs();
+  run.jobs = jobs_of(options);
+  run.check = options.has("check");
+  run.one_event_per_step = options.has("one-event-per-step");
+  return run;
+}
+
+ExperimentResult run_with_progress(const ConfigNode& config, RunOptions& run, bool quiet) {
+  const Experiment experiment = resolve_experiment(config, run.variants, run.search_dirs);
+  ProgressLine line(experiment.variants.size(), !quiet);
+  if (line.is_on()) run.on_progress = [&line](const Progress& progress) { line.update(progress); };
+  return run_experiment(config, run);
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+}  // namespace
+
+int run_run(const Arguments& arguments) {
+  CommandOptions options = options_of_run();
+  if (!options.parse(arguments, 1, 1000)) return kDone;
+  const std::vector<VirtAddr> why = addresses_of(options);
+  RunOptions run = run_options(options);
+  const ConfigNode config = config_of(options, run.search_dirs);
+  const std::string out = options.get("out", "");
+  if (!out.empty()) prepare_report_directory(out);
+  const ExperimentResult result = run_with_progress(config, run, options.has("quiet"));
+  if (!out.empty()) write_report(result, out, why);
+  if (options.has("json")) {
+    print(json_report(result, why));
+    return kDone;
+  }
+  print(table_report(result));
+  for (VirtAddr address : why) print("\n" + why_report(result, address));
+  return kDone;
+}
+
+}  // namespace collapsar

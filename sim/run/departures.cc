@@ -1,0 +1,61 @@
+#include "sim/run/departures.h"
+
+namespace collapsar {
+
+namespace {
+
+struct Departure {
+  bool (*is_touched)(const ExperimentConfig& config, const StatTable& stats);
+  const char* text;
+};
+
+bool counted(const StatTable& stats, std::string_view path) {
+  const StatRow* row = stats.find(path);
+  return row && row->amount > 0;
+}
+
+constexpr Departure kDepartures[] = {
+    {[](const ExperimentConfig&, const StatTable&) { return true; },
+     "cpu: no branch prediction, no prefetchers, no store buffer; stores take a miss slot like loads"},
+    {[](const ExperimentConfig& c, const StatTable&) { return !c.mmu.ideal; },
+     "mmu: no global pages, no next-page prefetch; setting an accessed or dirty bit costs nothing beside the walk"},
+    {[](const ExperimentConfig& c, const StatTable&) { return c.caches && c.cpu.count > 1; },
+     "caches: no coherence traffic between the caches of different CPUs"},
+    {[](const ExperimentConfig& c, const StatTable&) { return c.caches.has_value(); },
+     "caches: no prefetchers, no port or bank conflicts; copies and clears of the kernel bypass them"},
+    {[](const ExperimentConfig& c, const StatTable&) { return !c.caches; },
+     "caches: none; every data reference costs a hit, walks read from DRAM"},
+    {[](const ExperimentConfig& c, const StatTable&) { return !c.dram.ideal; },
+     "dram: no refresh; served first come first served in each bank"},
+    {[](const ExperimentConfig&, const StatTable&) { return true; },
+     "memory: one NUMA node and one zone, unfragmented at the start; no compaction"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "swap.reads") || counted(s, "swap.writes"); },
+     "swap: one latency distribution whatever the load; no wear; readahead window of fixed size"},
+    {[](const ExperimentConfig&, const StatTable& s) {
+       return counted(s, "vmstat.pgscan_kswapd") || counted(s, "vmstat.pgscan_direct");
+     },
+     "reclaim: fixed balance of anonymous and file pages; no memory cgroups, no multi-generation LRU"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "khugepaged.ranges_scanned"); },
+     "khugepaged: anonymous memory only (no file or shared-memory ranges); its scan does not disturb the caches"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "vmstat.thp_deferred_split_page"); },
+     "khugepaged: the shrinker of underused huge pages is not modelled"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "faults.major"); },
+     "files: read one page per fault, nothing read ahead, never written back"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "shootdowns"); },
+     "shootdown: a CPU that does not run the address space drops its entries at once and for free"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "scheduler.context_switches"); },
+     "scheduler: no priorities; blocking calls of the program never block the replay"},
+    {[](const ExperimentConfig& c, const StatTable&) { return c.time.pace == Pace::model; },
+     "time: pace of the program from instruction counts, not from a clock"},
+};
+
+}  // namespace
+
+std::vector<std::string> departures_in(const ExperimentConfig& config, const StatTable& stats) {
+  std::vector<std::string> touched;
+  for (const Departure& departure : kDepartures)
+    if (departure.is_touched(config, stats)) touched.emplace_back(departure.text);
+  return touched;
+}
+
+}  // namespace collapsar

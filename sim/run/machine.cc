@@ -1,0 +1,63 @@
+#include "sim/run/machine.h"
+
+namespace collapsar {
+
+namespace {
+
+ShootdownCosts shootdown_costs(const KernelCosts& costs) {
+  return {.flush_page = costs.flush_page,
+          .flush_full = costs.flush_full,
+          .ipi_first = costs.ipi_first,
+          .ipi_more = costs.ipi_more,
+          .ipi_receive = costs.ipi_receive};
+}
+
+}  // namespace
+
+Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwitches switches)
+    : config_(config),
+      clock_(config_.cpu.frequency),
+      queue_(switches.one_event_per_step),
+      memory_(config_.memory),
+      dram_(queue_, config_.dram),
+      swap_(queue_, config_.swap, config_.seed),
+      shootdown_(shootdown_costs(config_.kernel.costs)),
+      scheduler_(queue_, config_.cpu, config_.trace.replay, source, config_.kernel.costs.context_switch) {
+  if (config_.caches) caches_.emplace(queue_, dram_, *config_.caches, config_.cpu.count, clock_);
+  CacheHierarchy* caches = caches_ ? &*caches_ : nullptr;
+  for (CpuId id = 0; id < config_.cpu.count; ++id) {
+    mmus_.push_back(std::make_unique<Mmu>(queue_, config_.mmu, id, caches, dram_, clock_, config_.seed));
+    cpus_.push_back(
+        std::make_unique<Cpu>(queue_, config_.cpu, config_.time, id, *mmus_[id], caches, clock_, scheduler_));
+    shootdown_.add_cpu(*mmus_[id], *cpus_[id]);
+  }
+  kernel_ = std::make_unique<Kernel>(queue_, memory_, dram_, swap_, shootdown_, scheduler_, config_.kernel,
+                                     config_.mmu.levels);
+  connect(switches.check);
+}
+
+void Machine::connect(bool check) {
+  walks_ = std::make_unique<WalkAccount>(kernel_->processes(), scheduler_, shootdown_);
+  ledger_ = std::make_unique<MemoryLedger>(*kernel_, memory_);
+  exit_watch_ = std::make_unique<ExitWatch>(kernel_->syscalls(), *ledger_);
+  std::vector<Cpu*> cpus;
+  for (CpuId id = 0; id < config_.cpu.count; ++id) {
+    mmus_[id]->set_observer(walks_.get());
+    cpus.push_back(cpus_[id].get());
+  }
+  shootdown_.set_check(check);
+  scheduler_.connect(std::move(cpus), *exit_watch_, kernel_->faults(), shootdown_);
+}
+
+// Events are members of the models: they leave the agenda before the models go.
+Machine::~Machine() { queue_.clear(); }
+
+void Machine::prepare() {
+  kernel_->start();
+  scheduler_.prepare();
+}
+
+// In the middle of a run pages are in the hands of faults and collapses: what belongs to nobody is not counted as lost.
+void Machine::check_kernel() { kernel_->check(/*at_rest=*/false); }
+
+}  // namespace collapsar

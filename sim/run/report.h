@@ -1,0 +1,40 @@
+// Report: an experiment's result as text for people, JSON and CSV.
+//
+// JSON and CSV hold the same bytes wherever and whenever a run is made: no clock, no absolute path. Names are those of
+// design 4.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/run/experiment.h"
+
+namespace collapsar {
+
+inline constexpr int kResultSchema = 1;
+
+// The comparison table, the honest-time lines, the notes. At most 120 columns wide.
+std::string table_report(const ExperimentResult& result);
+// Lines that say how much simulated time the numbers stand for.
+std::string honest_time_report(const ExperimentResult& result);
+
+// result.json. `why`: addresses whose ranges are explained in it.
+std::string json_report(const ExperimentResult& result, const std::vector<VirtAddr>& why = {});
+std::string timeseries_csv(const ExperimentResult& result);
+std::string ranges_csv(const ExperimentResult& result);
+
+// Why the 2 MiB range of an address is huge or not, in sentences: one answer per process that has it and variant.
+struct WhyAnswer {
+  std::uint32_t pid = 0;
+  std::string variant, text;
+};
+std::vector<WhyAnswer> explain(const ExperimentResult& result, VirtAddr address);
+std::string why_report(const ExperimentResult& result, VirtAddr address);
+
+// Makes `directory` if it is not there and sees that files can be written in it. Throws ConfigError.
+void prepare_report_directory(const std::string& directory);
+// Writes result.json, timeseries.csv, ranges.csv: all under temporary names, then renamed, so that a reader never meets
+// half a file. Throws ConfigError.
+void write_report(const ExperimentResult& result, const std::string& directory, const std::vector<VirtAddr>& why = {});
+
+}  // namespace collapsar

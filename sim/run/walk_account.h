@@ -1,0 +1,77 @@
+// WalkAccount: where the page walks went: per 2 MiB range and per mapping of each address space.
+//
+// Time:        none.
+// Owns:        its counts. Mappings belong to the address spaces.
+//
+// Hot path: walk_done() runs once per walk: one hash look-up for the range; the mapping is looked up again only when the
+// walks leave it or an address-space event has passed (only such an event can put another mapping in its place).
+#pragma once
+
+#include <tsl/robin_map.h>
+
+#include <vector>
+
+#include "models/cpu/scheduler.h"
+#include "models/kernel/process.h"
+#include "models/mmu/shootdown.h"
+
+namespace collapsar {
+
+struct WalkCount {
+  std::uint64_t walks = 0;
+  std::int64_t subcycles = 0;
+  std::uint64_t cycles() const { return static_cast<std::uint64_t>(subcycles) / Clock::kSubcycles; }
+  void add(std::int64_t length) { ++walks, subcycles += length; }
+};
+
+class WalkAccount : public WalkObserver {
+ public:
+  struct RangeWalks : WalkCount {
+    MappingId mapping = kUnnamed;  // of the first walk here
+  };
+  using Ranges = tsl::robin_map<std::uint64_t, RangeWalks>;  // by range number; look-ups and sorted copies only
+
+  // Every address space seen for the first time is announced to `shootdown`, so that --check can hold TLBs against it.
+  WalkAccount(Processes& processes, const Scheduler& scheduler, Shootdown& shootdown)
+      : processes_(processes), scheduler_(scheduler), shootdown_(shootdown) {}
+
+  void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) override {
+    Space& space = space_of(asid);
+    const MappingId mapping = space.is_in_last(va, scheduler_.stats().events) ? space.last_mapping : look_up(space, va);
+    RangeWalks& range = space.ranges[va.value / kHugeBytes];
+    if (range.walks == 0) range.mapping = mapping;
+    range.add(subcycles);
+    if (mapping != kUnnamed) space.by_mapping[mapping].add(subcycles);
+  }
+
+  // nullptr: no walk there.
+  const Ranges* ranges_of(Asid asid) const;
+  WalkCount of_mapping(Asid asid, MappingId mapping) const;
+  // What ranges have so far no longer counts (end of the warm-up); mappings go on.
+  void forget_ranges();
+
+ private:
+  struct Space {
+    AddressSpace* mm = nullptr;
+    Ranges ranges;
+    std::vector<WalkCount> by_mapping;
+    VirtRange last_vma{};
+    MappingId last_mapping = kUnnamed;
+    std::uint64_t last_events = 0;
+    bool is_in_last(VirtAddr va, std::uint64_t events) const { return last_vma.contains(va) && last_events == events; }
+  };
+  Space& space_of(Asid asid) {
+    if (asid < spaces_.size() && spaces_[asid].mm) [[likely]]
+      return spaces_[asid];
+    return meet(asid);
+  }
+  Space& meet(Asid asid);
+  MappingId look_up(Space& space, VirtAddr va);
+
+  Processes& processes_;
+  const Scheduler& scheduler_;
+  Shootdown& shootdown_;
+  std::vector<Space> spaces_;  // by asid
+};
+
+}  // namespace collapsar

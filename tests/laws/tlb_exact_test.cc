@@ -1,0 +1,247 @@
+// With one miss at a time and the trace's own order, TLB counts equal those of a plain functional model, exactly.
+//
+// The model below shares nothing with models/: it knows what design.md says of look-ups, fills and recency, and keeps
+// every set as a row of ways with the moment of their last use.
+#include <gtest/gtest.h>
+
+#include "tests/support/cpu_bench.h"
+
+namespace collapsar::test {
+namespace {
+
+constexpr unsigned kSizes = 3;
+constexpr unsigned kShift[kSizes] = {12, 21, 30};
+
+// --- the plain model ---
+
+struct PlainArray {
+  std::uint64_t sets = 1;
+  unsigned ways[kSizes] = {0, 0, 0};  // that a size may use
+  bool loads = true, stores = true;   // fetches count as loads
+
+  struct Way {
+    std::string key;  // empty: free
+    std::uint64_t last_use = 0;
+  };
+  std::map<std::uint64_t, std::vector<Way>> rows;
+  std::vector<Way>& row(std::uint64_t number) {
+    std::vector<Way>& r = rows[number % sets];
+    r.resize(std::max({ways[0], ways[1], ways[2]}));
+    return r;
+  }
+};
+
+struct PlainLevel {
+  std::vector<PlainArray> arrays;
+  std::uint64_t hits[kSizes] = {0, 0, 0}, misses[kSizes] = {0, 0, 0};
+  std::uint64_t clock = 0;
+
+  // Arrays that take the page act as one: the bits above the set index pick.
+  PlainArray* array_of(std::uint64_t va, unsigned size, bool is_store) {
+    std::vector<PlainArray*> takers;
+    for (PlainArray& a : arrays)
+      if (a.ways[size] > 0 && (is_store ? a.stores : a.loads)) takers.push_back(&a);
+    if (takers.empty()) return nullptr;
+    const std::uint64_t number = va >> kShift[size];
+    return takers[number / takers[0]->sets % takers.size()];
+  }
+  bool look_up(std::uint64_t va, unsigned size, bool is_store, const std::string& key) {
+    if (PlainArray* a = array_of(va, size, is_store))
+      for (PlainArray::Way& way : a->row(va >> kShift[size]))
+        if (way.key == key) return way.last_use = ++clock, ++hits[size], true;
+    return ++misses[size], false;
+  }
+  void fill(std::uint64_t va, unsigned size, bool is_store, const std::string& key) {
+    PlainArray* a = array_of(va, size, is_store);
+    if (!a) return;
+    std::vector<PlainArray::Way>& row = a->row(va >> kShift[size]);
+    PlainArray::Way* victim = &row[0];
+    for (unsigned w = 0; w < a->ways[size]; ++w) {
+      if (row[w].key == key) { victim = &row[w]; break; }
+      if (victim->key.empty()) continue;
+      if (row[w].key.empty() || row[w].last_use < victim->last_use) victim = &row[w];
+    }
+    *victim = {key, ++clock};
+  }
+  void flush() {
+    for (PlainArray& a : arrays) a.rows.clear();
+  }
+};
+
+struct PlainTlb {
+  PlainLevel l1i, l1d, l2i, l2d;
+  bool is_split = false, has_asids = true;
+  std::uint32_t running = 0;
+  std::map<std::string, bool> is_dirty;
+  std::uint64_t walks = 0, dirty_walks = 0;
+
+  void run(std::uint32_t pid) {
+    if (pid != running && !has_asids)
+      for (PlainLevel* level : {&l1i, &l1d, &l2i, &l2d}) level->flush();
+    running = pid;
+  }
+  void access(std::uint64_t va, unsigned size, bool is_fetch, bool is_store) {
+    const std::string key = fmt::format("{} {} {}", running, size, va >> kShift[size]);
+    PlainLevel &l1 = is_fetch ? l1i : l1d, &l2 = is_split && is_fetch ? l2i : l2d;
+    bool is_hit = l1.look_up(va, size, is_store, key);
+    if (!is_hit && l2.look_up(va, size, is_store, key)) l1.fill(va, size, is_store, key), is_hit = true;
+    if (!is_hit) ++walks, l2.fill(va, size, is_store, key), l1.fill(va, size, is_store, key);
+    if (!is_store) return;
+    if (is_hit && !is_dirty[key]) ++walks, ++dirty_walks;
+    is_dirty[key] = true;
+  }
+};
+
+// --- random geometries ---
+
+struct Region {
+  std::uint64_t start, pages;
+  bool is_clean;
+};
+// One region for each page size and state; sizes do not overlap.
+constexpr Region kRegions[kSizes][2] = {{{1ULL << 32, 3000, false}, {1ULL << 33, 600, true}},
+                                        {{1ULL << 36, 300, false}, {1ULL << 37, 60, true}},
+                                        {{1ULL << 40, 9, false}, {1ULL << 41, 5, true}}};
+
+class Geometry {
+ public:
+  explicit Geometry(std::uint64_t seed) : random_(seed, "geometry") {
+    make_level(mmu.l1i, plain.l1i, 16, false);
+    make_level(mmu.l1d, plain.l1d, 16, true);
+    plain.is_split = chance(30);
+    make_level(plain.is_split ? mmu.l2d : mmu.l2, plain.l2d, 160, false);
+    mmu.l2i.clear();
+    if (plain.is_split) make_level(mmu.l2i, plain.l2i, 80, false);
+    plain.has_asids = mmu.asids = chance(70);
+    mmu.levels = chance(20) ? 5 : 4;
+  }
+  bool chance(unsigned percent) { return random_.below(100) < percent; }
+  std::uint64_t below(std::uint64_t n) { return random_.below(n); }
+
+  MmuConfig mmu;
+  PlainTlb plain;
+
+ private:
+  // No second level tells loads from stores: the model has one dirty bit for a page, not one for each copy.
+  // Each size gets an array of its own, shares one with others, has two that act as one, or (not 4K) none.
+  void make_level(std::vector<TlbArrayConfig>& arrays, PlainLevel& level, unsigned most_sets, bool may_split) {
+    arrays.clear();
+    const bool is_split = may_split && chance(20);
+    for (unsigned size = 0; size < kSizes; ++size) {
+      const unsigned form = unsigned(below(10));
+      if (size > 0 && form == 0) continue;
+      const auto sets = std::uint32_t(1 + below(most_sets));
+      if (size > 0 && form <= 4) {
+        TlbArrayConfig& shared = arrays.back();
+        shared.pages.push_back(PageSize(size));
+        shared.ways[PageSize(size)] = std::uint32_t(1 + below(8));
+        continue;
+      }
+      for (const TlbAccess access : is_split ? std::vector{TlbAccess::load, TlbAccess::store} : std::vector{TlbAccess::any})
+        for (unsigned copies = form == 9 ? 2 : 1; copies > 0; --copies) {
+          TlbArrayConfig a;
+          a.pages = {PageSize(size)}, a.sets = sets, a.access = access;
+          a.ways[PageSize(size)] = std::uint32_t(1 + below(8));
+          arrays.push_back(a);
+        }
+    }
+    for (const TlbArrayConfig& a : arrays) {
+      PlainArray p;
+      p.sets = a.sets, p.loads = a.access != TlbAccess::store, p.stores = a.access != TlbAccess::load;
+      for (const auto& [size, ways] : a.ways) p.ways[unsigned(size)] = ways;
+      level.arrays.push_back(p);
+    }
+  }
+  Random random_;
+};
+
+// --- the same references for both ---
+
+struct Reference {
+  std::uint64_t va;
+  unsigned size;
+  RefKind kind;
+  std::uint16_t bytes;
+};
+
+Reference random_reference(Geometry& g) {
+  const auto size = unsigned(g.below(kSizes));
+  const Region& region = kRegions[size][g.chance(30)];
+  // Some pages are more popular than others.
+  const std::uint64_t room = region.pages - 2;  // for a long reference that starts in the last of them
+  const std::uint64_t pages = g.chance(60) ? std::min<std::uint64_t>(room, 1 + g.below(20)) : room;
+  Reference r;
+  r.va = region.start + g.below(pages << kShift[size]);
+  r.size = size, r.bytes = g.chance(5) ? std::uint16_t(1 + g.below(8000)) : 8;
+  r.kind = RefKind(g.below(6));
+  return r;
+}
+
+void access_all_pages(PlainTlb& plain, const Reference& r) {
+  const bool is_store = r.kind == RefKind::store || r.kind == RefKind::modify || r.kind == RefKind::kernel_write;
+  for (std::uint64_t page = r.va >> 12; page <= (r.va + r.bytes - 1) >> 12; ++page)
+    plain.access(page << 12, r.size, r.kind == RefKind::fetch, is_store);
+}
+
+void premap(PaperKernel& kernel, std::uint32_t pid) {
+  for (unsigned size = 0; size < kSizes; ++size)
+    for (const Region& region : kRegions[size])
+      kernel.map_range(kernel.process(pid), {region.start}, region.pages << kShift[size], PageSize(size),
+                       region.is_clean ? PaperKernel::kClean : PaperKernel::kReady);
+}
+
+void expect_equal(const TlbStats& model, const PlainLevel& plain, const char* level, std::uint64_t seed) {
+  for (unsigned size = 0; size < kSizes; ++size) {
+    EXPECT_EQ(model.hits_by[size], plain.hits[size]) << level << " hits, size " << size << ", geometry " << seed;
+    EXPECT_EQ(model.misses_by[size], plain.misses[size]) << level << " misses, size " << size << ", geometry " << seed;
+  }
+  EXPECT_EQ(model.hits, plain.hits[0] + plain.hits[1] + plain.hits[2]);
+  EXPECT_EQ(model.misses, plain.misses[0] + plain.misses[1] + plain.misses[2]);
+}
+
+void compare(std::uint64_t seed) {
+  Geometry g(seed);
+  PlainTlb& plain = g.plain;
+  for (unsigned size = 0; size < kSizes; ++size)
+    for (const Region& region : kRegions[size])
+      for (std::uint64_t page = 0; page < region.pages && !region.is_clean; ++page)
+        for (std::uint32_t pid : {1, 2})
+          plain.is_dirty[fmt::format("{} {} {}", pid, size, (region.start >> kShift[size]) + page)] = true;
+  PaperTrace trace;
+  trace.process(1), trace.process(2);
+  for (unsigned run = 0; run < 12; ++run) {
+    const std::uint32_t pid = 1 + run % 2;
+    plain.run(pid);
+    std::vector<Record> records;
+    for (unsigned i = 0; i < 900; ++i) {
+      const Reference r = random_reference(g);
+      access_all_pages(plain, r);
+      records.push_back({r.va, 2, r.bytes, r.kind, 0});
+    }
+    trace.run(pid, 1, records);
+  }
+  CpuBenchConfig config;
+  config.mmu = g.mmu;
+  config.cpu.outstanding = 1, config.cpu.interleave = Interleave::trace;
+  if (g.chance(30)) config.caches = CachesConfig{};
+  CpuBench bench(config, std::move(trace));
+  bench.prepare();
+  for (const std::uint32_t pid : {1, 2}) premap(bench.kernel, pid);
+  bench.run();
+
+  const MmuStats& m = bench.mmus[0]->stats();
+  expect_equal(m.l1i, plain.l1i, "l1i", seed);
+  expect_equal(m.l1d, plain.l1d, "l1d", seed);
+  if (plain.is_split) expect_equal(m.l2i, plain.l2i, "l2i", seed);
+  expect_equal(plain.is_split ? m.l2d : m.l2, plain.l2d, "l2", seed);
+  EXPECT_EQ(m.walks, plain.walks);
+  EXPECT_EQ(m.walks_repeated, plain.dirty_walks);
+  EXPECT_EQ(m.walks_merged, 0U);
+}
+
+TEST(TlbExact, CountsEqualThoseOfAPlainModelForFiftyGeometries) {
+  for (std::uint64_t seed = 1; seed <= 50 && !::testing::Test::HasFailure(); ++seed) compare(seed);
+}
+
+}  // namespace
+}  // namespace collapsar::test

@@ -1,0 +1,141 @@
+// The program from outside: what it prints and its exit status.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int status = -1;
+  std::string text;  // standard output and standard error
+};
+
+Outcome collapsar(const std::string& arguments) {
+  Outcome outcome;
+  std::FILE* pipe = ::popen(fmt::format("{} {} 2>&1", COLLAPSAR_PROGRAM, arguments).c_str(), "r");
+  std::array<char, 4096> block{};
+  while (const std::size_t n = std::fread(block.data(), 1, block.size(), pipe)) outcome.text.append(block.data(), n);
+  const int status = ::pclose(pipe);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  return outcome;
+}
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() : dir_(fs::temp_directory_path() / fmt::format("collapsar-cli-{}", ::getpid())) {
+    fs::create_directories(dir_);
+  }
+  ~CliTest() override { fs::remove_all(dir_); }
+  std::string write(const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << text;
+    return dir_ / name;
+  }
+  std::string path(const std::string& name) const { return dir_ / name; }
+  fs::path dir_;
+};
+
+constexpr const char* kTiny =
+    "trace.synthetic: [{pattern: touch, footprint: 4MiB, write: true}]\n"
+    "memory.size: 64MiB\ncaches: none\ndram.ideal: 80ns\nswap.device: none\n";
+
+TEST_F(CliTest, TellsItsVersionAndItsCommands) {
+  EXPECT_TRUE(collapsar("--version").text.starts_with("collapsar "));
+  const Outcome help = collapsar("--help");
+  EXPECT_EQ(help.status, 0);
+  EXPECT_NE(help.text.find("  run     replays a trace"), std::string::npos) << help.text;
+  for (const char* command : {"run", "trace info", "trace head", "trace convert", "trace generate", "config check",
+                              "config show", "config keys", "config presets"}) {
+    const Outcome one = collapsar(fmt::format("{} --help", command));
+    EXPECT_EQ(one.status, 0) << one.text;
+    EXPECT_TRUE(one.text.starts_with(fmt::format("usage: collapsar {}", command))) << one.text;
+    EXPECT_NE(one.text.find("\nexamples:\n  collapsar "), std::string::npos) << one.text;
+  }
+}
+
+TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
+  const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
+  const std::array<std::pair<std::string, std::string>, 9> cases{{
+      {"", "collapsar: no command; choose one of run, trace, config, or write collapsar --help\n"},
+      {"rum x", "collapsar: unknown command rum (known here: run, trace, config); did you mean run?\n"},
+      {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
+      {"run --vairant a x.ctr",
+       "collapsar: run: unknown option --vairant (known here: --help, --set, --variant, --out, --jobs, --json, "
+       "--quiet, "
+       "--why, --check, --one-event-per-step); did you mean --variant?\n"},
+      {"run x.ctr --jobs 0", "collapsar: run: --jobs 0: 1 to 1024\n"},
+      {"run x.ctr --why here", "collapsar: run: --why here: no address; write it as 0x7f3a12345678\n"},
+      {"run " + bad,
+       "collapsar: " + bad +
+           ":1:7: cpu.cuont: unknown key (known here: count, frequency, cycles_per_instruction, outstanding, "
+           "window, dependence, time_slice, interleave); did you mean count?\n"},
+      {"trace convert a b",
+       "collapsar: trace convert: b: the last argument is the file to write; its name ends in .ctr\n"},
+      {"config keys nothing-like-this", "collapsar: config keys: no key contains nothing-like-this\n"},
+  }};
+  for (const auto& [arguments, text] : cases) {
+    const Outcome outcome = collapsar(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_EQ(outcome.text, text) << arguments;
+  }
+}
+
+TEST_F(CliTest, AFileThatIsNotThereIsNamed) {
+  for (const char* arguments : {"run nowhere.yaml", "run nowhere.ctr", "trace info nowhere.ctr"}) {
+    const Outcome outcome = collapsar(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_NE(outcome.text.find("nowhere"), std::string::npos) << outcome.text;
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+  }
+}
+
+TEST_F(CliTest, RunsAConfigAndWritesTheReportDirectory) {
+  const std::string config = write("tiny.yaml", kTiny);
+  const Outcome outcome = collapsar(fmt::format("run {} --out {}", config, path("out")));
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+  EXPECT_TRUE(outcome.text.starts_with("tiny: 1,024 references of ")) << outcome.text;
+  for (const char* file : {"out/result.json", "out/timeseries.csv", "out/ranges.csv"})
+    EXPECT_TRUE(fs::exists(path(file)));
+}
+
+TEST_F(CliTest, OutOfSimulatedMemoryIsStatusOneAndNamesTheVariant) {
+  const std::string config =
+      write("full.yaml", std::string(kTiny) + "trace.synthetic: [{pattern: touch, footprint: 128MiB, write: true}]\n");
+  EXPECT_EQ(collapsar("run " + config).status, 2) << "a repeated key";
+  const Outcome outcome =
+      collapsar(fmt::format("run {} --set 'trace.synthetic=[{{pattern: touch, footprint: 128MiB, write: true}}]'",
+                            write("tiny.yaml", kTiny)));
+  EXPECT_EQ(outcome.status, 1) << outcome.text;
+  EXPECT_TRUE(outcome.text.starts_with("collapsar: variant never: ")) << outcome.text;
+}
+
+TEST_F(CliTest, GeneratesATraceThatRunsAlone) {
+  const std::string config = write("tiny.yaml", kTiny), trace = path("tiny.ctr");
+  EXPECT_EQ(collapsar(fmt::format("trace generate {} {}", config, trace)).text, trace + ": 1024 references\n");
+  const Outcome info = collapsar("trace info " + trace);
+  EXPECT_NE(info.text.find("1,024 pages of 4 KiB (4 MiB)"), std::string::npos) << info.text;
+  const Outcome head = collapsar("trace head -n 3 " + trace);
+  EXPECT_EQ(std::count(head.text.begin(), head.text.end(), '\n'), 3) << head.text;
+  const Outcome cut = collapsar(fmt::format("trace convert {} {} --limit 100", trace, path("cut.ctr")));
+  EXPECT_EQ(cut.text, path("cut.ctr") + ": 100 references\n");
+  EXPECT_EQ(collapsar(fmt::format("run {} --variant always", trace)).status, 0);
+}
+
+TEST_F(CliTest, ShowsTheEffectiveConfigOfAVariant) {
+  const std::string config = write("tiny.yaml", kTiny);
+  const Outcome shown = collapsar(fmt::format("config show {} --variant khugepaged --set seed=7", config));
+  EXPECT_NE(shown.text.find("    at_fault: false\n"), std::string::npos) << shown.text;
+  EXPECT_NE(shown.text.find("seed: 7\n"), std::string::npos) << shown.text;
+  EXPECT_EQ(collapsar("config check " + config).text,
+            config + ": good; variants never, khugepaged, always; baseline never\n");
+}
+
+}  // namespace

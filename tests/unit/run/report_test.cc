@@ -1,0 +1,182 @@
+// The three shapes of a report, from results made by hand.
+#include "sim/run/report.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace collapsar {
+namespace {
+
+void add(StatTable& table, const char* path, std::uint64_t n, StatKind kind = StatKind::counter) {
+  table.add({path, kind, "", "", n, 1, nullptr});
+}
+
+VariantResult variant(const std::string& name, std::uint64_t walks, std::uint64_t huge_pages) {
+  VariantResult v;
+  v.name = name;
+  add(v.stats, "refs", 1'000'000);
+  add(v.stats, "mmu.l1d.misses", 2 * walks), add(v.stats, "mmu.l2.misses", walks), add(v.stats, "mmu.walks", walks);
+  add(v.stats, "mmu.walk_cycles", 30 * walks), add(v.stats, "cycles", 5'000'000);
+  add(v.stats, "time_ns", 12'000'000'000'000, StatKind::time);
+  v.stats.add({"memory.coverage", StatKind::gauge_ratio, "", "", huge_pages, 64, nullptr});
+  add(v.stats, "memory.rss_bytes", 128 * kMiB, StatKind::gauge);
+  add(v.stats, "vmas.1.heap.mmu.walk_cycles", 30 * walks);
+  Histogram stalls;
+  if (huge_pages) stalls.add(std::uint64_t{400'000});
+  v.stats.add({"stall.collapse_ns", StatKind::histogram, "", "", 0, 1, std::make_shared<const Histogram>(stalls)});
+  v.honest_time.simulated = std::chrono::seconds(12);
+  v.honest_time.scale = 100;
+  TimePoint point;
+  point.time_ns = 100, point.refs = 5, point.anon_bytes = 8 * kMiB, point.anon_huge_bytes = 2 * kMiB;
+  v.timeline = {TimePoint{}, point};
+  RangeRow range;
+  range.pid = 1, range.base = {0x7f0000200000}, range.process = "app", range.mapping = "a,b";
+  range.walks = walks, range.walk_cycles = 30 * walks;
+  v.ranges = {range};
+  return v;
+}
+
+ExperimentResult two_variants() {
+  ExperimentResult result;
+  result.name = "pair";
+  result.config = parse_yaml("seed: 1\nmemory: {size: 16GiB}\nmmu.asids: true\ntime.scale: 1.5\nname: \"7\"\n", "t");
+  result.trace.name = "app.ctr", result.trace.references = 1'000'000, result.trace.hash = "abc";
+  result.trace.notes = {"VMAs inferred from what is touched"};
+  result.baseline = "never";
+  result.variants = {variant("never", 10'000, 0), variant("khugepaged", 4'000, 32)};
+  VariantResult& khugepaged = result.variants[1];
+  khugepaged.honest_time.wakeups = 2, khugepaged.honest_time.ranges_per_wakeup = 8;
+  khugepaged.honest_time.candidates = 64, khugepaged.honest_time.collapsible_at_most = 16;
+  khugepaged.honest_time.collapsed = 16;
+  RangeRecord& history = khugepaged.ranges[0].history;
+  history.times_scanned = 2, history.last = ScanResult::SUCCEED,
+  history.last_scan = kTimeZero + std::chrono::seconds(10);
+  history.results[std::size_t(ScanResult::LACK_REFERENCED_PAGE)] = 1;
+  history.results[std::size_t(ScanResult::SUCCEED)] = 1;
+  history.last_present = 500, history.last_none_or_zero = 12, history.last_referenced = 40;
+  history.is_huge = true, history.huge_by = RangeRecord::By::khugepaged, history.became_huge_times = 1;
+  history.became_huge = kTimeZero + std::chrono::milliseconds(10'001);
+  history.collapse_cost = std::chrono::microseconds(438);
+  return result;
+}
+
+TEST(Report, TheTableComparesEachVariantWithTheBaseline) {
+  EXPECT_EQ(table_report(two_variants()),
+            R"(pair: 1,000,000 references of app.ctr; differences to never
+
+                                   never            khugepaged
+TLB
+  L1 misses, data                 20,000       8,000   -60.0 %
+  L2 misses                       10,000       4,000   -60.0 %
+  page walks                      10,000       4,000   -60.0 %
+  walk cycles                    300,000     120,000   -60.0 %
+  cycles stalled for a walk            0           0         =
+Program
+  cycles                       5,000,000   5,000,000         =
+  simulated time                    12 s        12 s         =
+  page faults, minor                   0           0         =
+Memory
+  huge-page coverage               0.0 %      50.0 %  +50.0 pt
+  RSS                            128 MiB     128 MiB         =
+  page tables                        0 B         0 B         =
+khugepaged
+  ranges collapsed                     0           0         =
+  CPU time                          0 ns        0 ns         =
+  stalls behind a collapse             0           1       new
+    half are shorter than           0 ns      400 us       new
+    99 % are shorter than           0 ns      400 us       new
+    the longest                     0 ns      400 us       new
+Walk cycles by mapping
+  heap                           300,000     120,000   -60.0 %
+
+Honest time
+  never       12 s simulated, time.scale 100; khugepaged is off
+  khugepaged  12 s simulated, time.scale 100; 2 wake-ups of up to 8 ranges, 64 candidates: at most 16 collapsed, in fact 16
+note: VMAs inferred from what is touched
+note: simplified in 0 points, listed under `notes` in result.json
+)");
+}
+
+TEST(Report, ManyVariantsAreBrokenIntoBlocksThatRepeatTheBaseline) {
+  ExperimentResult result = two_variants();
+  for (int i = 0; i < 6; ++i) result.variants.push_back(variant("variant-number-" + std::to_string(i), 500, 8));
+  std::istringstream lines(table_report(result));
+  std::size_t heads = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("Honest")) break;  // its lines grow with the names
+    EXPECT_LE(line.size(), 120U) << line;
+    heads += line.starts_with("     ") && line.find(" never ") != std::string::npos;
+  }
+  EXPECT_EQ(heads, 3U);
+}
+
+TEST(Report, JsonHasTheContractsShape) {
+  const auto json = nlohmann::ordered_json::parse(json_report(two_variants(), {{0x7f0000212345}}));
+  EXPECT_EQ(json["schema"], 1);
+  EXPECT_EQ(json["baseline"], "never");
+  EXPECT_EQ(json["trace"]["hash"], "abc");
+  EXPECT_EQ(json["variants"]["khugepaged"]["mmu.walks"], 4000);
+  EXPECT_EQ(json["variants"]["khugepaged"]["memory.coverage"], 0.5);
+  EXPECT_EQ(
+      json["variants"]["khugepaged"]["stall.collapse_ns"].dump(),
+      R"({"count":1,"sum":400000,"max":400000,"p50":400000,"p90":400000,"p99":400000,"buckets":[[393216,458751,1]]})");
+  EXPECT_EQ(json["config"].dump(),
+            R"({"seed":1,"memory":{"size":"16GiB"},"mmu":{"asids":true},"time":{"scale":1.5},"name":"7"})");
+  EXPECT_EQ(json["notes"]["honest_time"]["khugepaged"]["collapsible_at_most"], 16);
+  EXPECT_EQ(json["notes"]["trace"][0], "VMAs inferred from what is touched");
+  EXPECT_EQ(json["why"]["0x7f0000212345"].size(), 2U);
+}
+
+TEST(Report, TheTimeSeriesHasOneRowPerIntervalAndVariant) {
+  std::istringstream lines(timeseries_csv(two_variants()));
+  std::string head, row;
+  std::getline(lines, head);
+  EXPECT_TRUE(head.starts_with("variant,time_ns,refs,instructions,cycles,mmu.l1i.misses,mmu.l1d.misses,"));
+  std::getline(lines, row);
+  EXPECT_TRUE(row.starts_with("never,0,0,"));
+  std::getline(lines, row);
+  EXPECT_TRUE(row.starts_with("never,100,5,"));
+  EXPECT_NE(row.find(",2097152,0.250000,"), std::string::npos);
+  EXPECT_EQ(std::count(row.begin(), row.end(), ','), std::count(head.begin(), head.end(), ','));
+}
+
+TEST(Report, RangesHaveColumnsForTheResultsThatWereMet) {
+  EXPECT_EQ(ranges_csv(two_variants()),
+            "variant,process,mapping,base,times_scanned,last_result,last_scan_ns,last_present,last_none_or_zero,"
+            "last_unmapped,last_shared,last_referenced,is_huge,huge_by,became_huge_ns,became_huge_times,split_times,"
+            "collapse_cost_ns,mmu.walks,mmu.walk_cycles,saved_walk_cycles,SCAN_SUCCEED,SCAN_LACK_REFERENCED_PAGE\n"
+            "never,1,\"a,b\",0x7f0000200000,0,,,,,,,,0,,,0,0,0,10000,300000,0,0,0\n"
+            "khugepaged,1,\"a,b\",0x7f0000200000,2,SCAN_SUCCEED,10000000000,500,12,0,0,40,1,khugepaged,10001000000,1,0,"
+            "438000,4000,120000,180000,1,1\n");
+}
+
+TEST(Report, WhyTellsTheHistoryOfARange) {
+  EXPECT_EQ(
+      why_report(two_variants(), {0x7f0000212345}),
+      "Why 0x7f0000212345? 2 MiB range 0x7f0000200000 of process 1 (app), mapping a,b:\n"
+      "  never: Not huge, and never was. Never scanned. Transparent huge pages are off in this variant. 10,000 walks, "
+      "300,000 walk cycles.\n"
+      "  khugepaged: Huge: collapsed by khugepaged at 10 s for 438 us of CPU time. Scanned 2 times: SCAN_SUCCEED once, "
+      "SCAN_LACK_REFERENCED_PAGE once; last at 10 s with SCAN_SUCCEED: 500 of 512 PTEs present, 12 empty or zero page, "
+      "0 swapped out, 0 shared, 40 referenced. 4,000 walks, 120,000 walk cycles (-60.0 % to the baseline).\n");
+  EXPECT_EQ(why_report(two_variants(), {0x1000}), "Why 0x1000? Nobody touched or scanned its 2 MiB range.\n");
+}
+
+TEST(Report, WritesWholeFilesOnly) {
+  namespace fs = std::filesystem;
+  const fs::path dir = fs::temp_directory_path() / fmt::format("collapsar-report-{}", ::getpid());
+  write_report(two_variants(), dir / "new" / "deep");
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir / "new" / "deep")) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"ranges.csv", "result.json", "timeseries.csv"}));
+  fs::remove_all(dir);
+}
+
+}  // namespace
+}  // namespace collapsar
