@@ -118,7 +118,8 @@ Reclaim::Verdict Reclaim::drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings
 Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
   Frame& frame = kernel_.memory.frame(pfn);
   if (!frame.is(Frame::kSwapCache) && !give_slot(pfn, batch)) return Verdict::activate;
-  if (!frame.is(Frame::kSwapCache)) return Verdict::gone;  // it was split: its parts are on the list, or free if nobody mapped them
+  if (!frame.is(Frame::kSwapCache))
+    return Verdict::gone;  // it was split: its parts are on the list, or free if nobody mapped them
   if (frame.is(Frame::kHead)) {
     split_pmds(pfn, mappings, batch);
     if (!collect(pfn, mappings)) return Verdict::keep;

@@ -14,20 +14,78 @@ namespace collapsar {
 
 // Results of a scan or a collapse, the union over kernel versions; rules.h says which exist where and with which number.
 enum class ScanResult : std::uint8_t {
-  FAIL, SUCCEED, PMD_NULL, PMD_NONE, NO_PTE_TABLE, PMD_MAPPED, EXCEED_NONE_PTE, EXCEED_SWAP_PTE, EXCEED_SHARED_PTE, PTE_NON_PRESENT,
-  PTE_UFFD_WP, PTE_MAPPED_HUGEPAGE, PAGE_RO, LACK_REFERENCED_PAGE, PAGE_NULL, SCAN_ABORT, PAGE_COUNT, PAGE_LRU, PAGE_LOCK, PAGE_ANON,
-  PAGE_LAZYFREE, PAGE_COMPOUND, ANY_PROCESS, VMA_NULL, VMA_CHECK, ADDRESS_RANGE, DEL_PAGE_LRU, ALLOC_HUGE_PAGE_FAIL, CGROUP_CHARGE_FAIL,
-  TRUNCATED, PAGE_HAS_PRIVATE, STORE_FAILED, COPY_MC, PAGE_FILLED, PAGE_DIRTY_OR_WRITEBACK
+  FAIL,
+  SUCCEED,
+  PMD_NULL,
+  PMD_NONE,
+  NO_PTE_TABLE,
+  PMD_MAPPED,
+  EXCEED_NONE_PTE,
+  EXCEED_SWAP_PTE,
+  EXCEED_SHARED_PTE,
+  PTE_NON_PRESENT,
+  PTE_UFFD_WP,
+  PTE_MAPPED_HUGEPAGE,
+  PAGE_RO,
+  LACK_REFERENCED_PAGE,
+  PAGE_NULL,
+  SCAN_ABORT,
+  PAGE_COUNT,
+  PAGE_LRU,
+  PAGE_LOCK,
+  PAGE_ANON,
+  PAGE_LAZYFREE,
+  PAGE_COMPOUND,
+  ANY_PROCESS,
+  VMA_NULL,
+  VMA_CHECK,
+  ADDRESS_RANGE,
+  DEL_PAGE_LRU,
+  ALLOC_HUGE_PAGE_FAIL,
+  CGROUP_CHARGE_FAIL,
+  TRUNCATED,
+  PAGE_HAS_PRIVATE,
+  STORE_FAILED,
+  COPY_MC,
+  PAGE_FILLED,
+  PAGE_DIRTY_OR_WRITEBACK
 };
 inline constexpr std::size_t kScanResults = std::size_t(ScanResult::PAGE_DIRTY_OR_WRITEBACK) + 1;
-inline constexpr std::array<std::string_view, kScanResults> kScanNames{
-    "SCAN_FAIL", "SCAN_SUCCEED", "SCAN_PMD_NULL", "SCAN_PMD_NONE", "SCAN_NO_PTE_TABLE", "SCAN_PMD_MAPPED", "SCAN_EXCEED_NONE_PTE",
-    "SCAN_EXCEED_SWAP_PTE", "SCAN_EXCEED_SHARED_PTE", "SCAN_PTE_NON_PRESENT", "SCAN_PTE_UFFD_WP", "SCAN_PTE_MAPPED_HUGEPAGE",
-    "SCAN_PAGE_RO", "SCAN_LACK_REFERENCED_PAGE", "SCAN_PAGE_NULL", "SCAN_SCAN_ABORT", "SCAN_PAGE_COUNT", "SCAN_PAGE_LRU",
-    "SCAN_PAGE_LOCK", "SCAN_PAGE_ANON", "SCAN_PAGE_LAZYFREE", "SCAN_PAGE_COMPOUND", "SCAN_ANY_PROCESS", "SCAN_VMA_NULL",
-    "SCAN_VMA_CHECK", "SCAN_ADDRESS_RANGE", "SCAN_DEL_PAGE_LRU", "SCAN_ALLOC_HUGE_PAGE_FAIL", "SCAN_CGROUP_CHARGE_FAIL",
-    "SCAN_TRUNCATED", "SCAN_PAGE_HAS_PRIVATE", "SCAN_STORE_FAILED", "SCAN_COPY_MC", "SCAN_PAGE_FILLED",
-    "SCAN_PAGE_DIRTY_OR_WRITEBACK"};
+inline constexpr std::array<std::string_view, kScanResults> kScanNames{"SCAN_FAIL",
+                                                                       "SCAN_SUCCEED",
+                                                                       "SCAN_PMD_NULL",
+                                                                       "SCAN_PMD_NONE",
+                                                                       "SCAN_NO_PTE_TABLE",
+                                                                       "SCAN_PMD_MAPPED",
+                                                                       "SCAN_EXCEED_NONE_PTE",
+                                                                       "SCAN_EXCEED_SWAP_PTE",
+                                                                       "SCAN_EXCEED_SHARED_PTE",
+                                                                       "SCAN_PTE_NON_PRESENT",
+                                                                       "SCAN_PTE_UFFD_WP",
+                                                                       "SCAN_PTE_MAPPED_HUGEPAGE",
+                                                                       "SCAN_PAGE_RO",
+                                                                       "SCAN_LACK_REFERENCED_PAGE",
+                                                                       "SCAN_PAGE_NULL",
+                                                                       "SCAN_SCAN_ABORT",
+                                                                       "SCAN_PAGE_COUNT",
+                                                                       "SCAN_PAGE_LRU",
+                                                                       "SCAN_PAGE_LOCK",
+                                                                       "SCAN_PAGE_ANON",
+                                                                       "SCAN_PAGE_LAZYFREE",
+                                                                       "SCAN_PAGE_COMPOUND",
+                                                                       "SCAN_ANY_PROCESS",
+                                                                       "SCAN_VMA_NULL",
+                                                                       "SCAN_VMA_CHECK",
+                                                                       "SCAN_ADDRESS_RANGE",
+                                                                       "SCAN_DEL_PAGE_LRU",
+                                                                       "SCAN_ALLOC_HUGE_PAGE_FAIL",
+                                                                       "SCAN_CGROUP_CHARGE_FAIL",
+                                                                       "SCAN_TRUNCATED",
+                                                                       "SCAN_PAGE_HAS_PRIVATE",
+                                                                       "SCAN_STORE_FAILED",
+                                                                       "SCAN_COPY_MC",
+                                                                       "SCAN_PAGE_FILLED",
+                                                                       "SCAN_PAGE_DIRTY_OR_WRITEBACK"};
 constexpr std::string_view name_of(ScanResult r) { return kScanNames[std::size_t(r)]; }
 
 struct FaultStats {
@@ -44,11 +102,12 @@ struct FaultStats {
 };
 
 struct VmStat {
-  std::uint64_t pgfault = 0, pgmajfault = 0, pgfree = 0, pgalloc = 0, pswpin = 0, pswpout = 0, pgscan_kswapd = 0, pgscan_direct = 0,
-                pgsteal_kswapd = 0, pgsteal_direct = 0, allocstall = 0, pgactivate = 0, pgdeactivate = 0, pglazyfree = 0, pglazyfreed = 0,
-                thp_fault_alloc = 0, thp_fault_fallback = 0, thp_fault_fallback_charge = 0, thp_collapse_alloc = 0,
-                thp_collapse_alloc_failed = 0, thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0,
-                thp_split_pmd = 0, thp_scan_exceed_none_pte = 0, thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0,
+  std::uint64_t pgfault = 0, pgmajfault = 0, pgfree = 0, pgalloc = 0, pswpin = 0, pswpout = 0, pgscan_kswapd = 0,
+                pgscan_direct = 0, pgsteal_kswapd = 0, pgsteal_direct = 0, allocstall = 0, pgactivate = 0,
+                pgdeactivate = 0, pglazyfree = 0, pglazyfreed = 0, thp_fault_alloc = 0, thp_fault_fallback = 0,
+                thp_fault_fallback_charge = 0, thp_collapse_alloc = 0, thp_collapse_alloc_failed = 0,
+                thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0, thp_split_pmd = 0,
+                thp_scan_exceed_none_pte = 0, thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0,
                 thp_zero_page_alloc = 0, thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
   template <class V>
   void describe(V& v) {
@@ -90,10 +149,12 @@ struct VmStat {
 struct KhugepagedStats {
   std::uint64_t pages_collapsed = 0, full_scans = 0, wakeups = 0, ptes_scanned = 0, ranges_scanned = 0, busy = 0;
   std::array<std::uint64_t, kScanResults> scan{};  // final result of every range scanned
-  Duration cpu{}, cpu_scan{}, cpu_alloc{}, cpu_swapin{}, cpu_isolate{}, cpu_flush{}, cpu_copy{}, cpu_commit{}, cpu_rollback{};
+  Duration cpu{}, cpu_scan{}, cpu_alloc{}, cpu_swapin{}, cpu_isolate{}, cpu_flush{}, cpu_copy{}, cpu_commit{},
+      cpu_rollback{};
   template <class V>
   void describe(V& v) {
-    v("pages_collapsed", pages_collapsed, "ranges", "collapsed by khugepaged (the kernel's name; it counts 2 MiB ranges)");
+    v("pages_collapsed", pages_collapsed, "ranges",
+      "collapsed by khugepaged (the kernel's name; it counts 2 MiB ranges)");
     v("full_scans", full_scans, "count", "passes over all processes");
     v("wakeups", wakeups, "count", "activations");
     v("ptes_scanned", ptes_scanned, "PTEs", "looked at");
@@ -123,7 +184,8 @@ struct StallStats {
   template <class V>
   void describe(V& v) {
     v("mmap_lock_ns", mmap_lock_ns, "ns", "waits for mmap_lock or a VMA lock, by anyone but daemons");
-    v("collapse_ns", collapse_ns, "ns", "of these and of page-table-lock waits, those behind khugepaged or MADV_COLLAPSE");
+    v("collapse_ns", collapse_ns, "ns",
+      "of these and of page-table-lock waits, those behind khugepaged or MADV_COLLAPSE");
   }
 };
 

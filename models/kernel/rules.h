@@ -10,26 +10,44 @@ namespace collapsar {
 
 struct Rules {
   std::string_view version;
-  bool needs_writable_pte;        // a range without a writable PTE is refused (PAGE_RO)
-  bool shared_per_folio;          // "shared" is judged for the whole folio, not for the 4 KiB page
-  bool anon_check_early;          // PAGE_ANON is tested right after PAGE_NULL
-  bool per_vma_locks;             // faults run under per-VMA locks; collapse write-locks its VMA
-  bool rollback_after_copy;       // the copy may fail (COPY_MC) and is a step of its own before the pages are released
-  bool skips_disabled_mm;         // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
-  bool sysfs_first;               // VMA eligibility tests the sysfs mode first
-  bool deferred_list_on_collapse; // every new huge page goes on the deferred-split list
-  bool stack_growth_registers;    // expand_stack calls khugepaged_enter_vma
-  bool none_pte_errno_is_busy;    // MADV_COLLAPSE: EXCEED_NONE_PTE gives EBUSY (else EINVAL)
-  bool aligns_huge_mmaps;         // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
+  bool needs_writable_pte;         // a range without a writable PTE is refused (PAGE_RO)
+  bool shared_per_folio;           // "shared" is judged for the whole folio, not for the 4 KiB page
+  bool anon_check_early;           // PAGE_ANON is tested right after PAGE_NULL
+  bool per_vma_locks;              // faults run under per-VMA locks; collapse write-locks its VMA
+  bool rollback_after_copy;        // the copy may fail (COPY_MC) and is a step of its own before the pages are released
+  bool skips_disabled_mm;          // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
+  bool sysfs_first;                // VMA eligibility tests the sysfs mode first
+  bool deferred_list_on_collapse;  // every new huge page goes on the deferred-split list
+  bool stack_growth_registers;     // expand_stack calls khugepaged_enter_vma
+  bool none_pte_errno_is_busy;     // MADV_COLLAPSE: EXCEED_NONE_PTE gives EBUSY (else EINVAL)
+  bool aligns_huge_mmaps;          // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
 };
 
 inline constexpr std::array<Rules, 2> kRules{{
-    {.version = "6.1", .needs_writable_pte = true, .shared_per_folio = false, .anon_check_early = false, .per_vma_locks = false,
-     .rollback_after_copy = false, .skips_disabled_mm = false, .sysfs_first = false, .deferred_list_on_collapse = false,
-     .stack_growth_registers = true, .none_pte_errno_is_busy = false, .aligns_huge_mmaps = false},
-    {.version = "6.12", .needs_writable_pte = true, .shared_per_folio = true, .anon_check_early = true, .per_vma_locks = true,
-     .rollback_after_copy = true, .skips_disabled_mm = true, .sysfs_first = true, .deferred_list_on_collapse = true,
-     .stack_growth_registers = false, .none_pte_errno_is_busy = true, .aligns_huge_mmaps = true},
+    {.version = "6.1",
+     .needs_writable_pte = true,
+     .shared_per_folio = false,
+     .anon_check_early = false,
+     .per_vma_locks = false,
+     .rollback_after_copy = false,
+     .skips_disabled_mm = false,
+     .sysfs_first = false,
+     .deferred_list_on_collapse = false,
+     .stack_growth_registers = true,
+     .none_pte_errno_is_busy = false,
+     .aligns_huge_mmaps = false},
+    {.version = "6.12",
+     .needs_writable_pte = true,
+     .shared_per_folio = true,
+     .anon_check_early = true,
+     .per_vma_locks = true,
+     .rollback_after_copy = true,
+     .skips_disabled_mm = true,
+     .sysfs_first = true,
+     .deferred_list_on_collapse = true,
+     .stack_growth_registers = false,
+     .none_pte_errno_is_busy = true,
+     .aligns_huge_mmaps = true},
 }};
 
 // nullptr: unknown version.

@@ -215,6 +215,22 @@ void Dram::post_write(PhysAddr address) {
   impl_->submit_line(nullptr, address, true);
 }
 
+std::uint64_t Dram::held() const {
+  if (ideal_) return 0;
+  std::vector<const DramPart*> idle;
+  for (const DramPart* p = impl_->free_parts; p; p = p->next) idle.push_back(p);
+  std::sort(idle.begin(), idle.end());
+  std::vector<const DramRequest*> requests;
+  std::uint64_t posted = 0;
+  for (const DramPart& part : impl_->pool) {
+    if (std::binary_search(idle.begin(), idle.end(), &part)) continue;
+    if (part.request) requests.push_back(part.request);
+    else ++posted;
+  }
+  std::sort(requests.begin(), requests.end());
+  return posted + std::uint64_t(std::unique(requests.begin(), requests.end()) - requests.begin());
+}
+
 Duration Dram::unloaded_read() const {
   if (ideal_) return *ideal_;
   return timing_.time_of(controller_latency_ + timing_.rcd + timing_.cl + timing_.burst) - kTimeZero;

@@ -110,6 +110,8 @@ class Dram {
   DramStats& stats() { return stats_; }
   // Requests whose completion moment is not fixed yet.
   std::uint64_t in_flight() const { return stats_.submitted - stats_.completed; }
+  // Requests that queues and banks hold, counted one by one: what in_flight() must be.
+  std::uint64_t held() const;
 
  private:
   friend class DramChannel;

@@ -209,6 +209,12 @@ bool SwapDevice::release(SwapSlot slot) {
   return is_free;
 }
 
+std::uint64_t SwapDevice::held() const {
+  std::uint64_t n = impl_->in_service;
+  for (const SwapRequest* r = impl_->first_waiting; r; r = r->next) ++n;
+  return n;
+}
+
 std::uint32_t SwapDevice::users(SwapSlot slot) const { return impl_->slots.users(slot); }
 
 void SwapDevice::submit(SwapRequest& request) {

@@ -98,6 +98,8 @@ class SwapDevice {
 
   void submit(SwapRequest& request);
   std::uint64_t in_flight() const { return stats_.submitted - stats_.completed; }
+  // Requests in service and waiting, counted one by one: what in_flight() must be.
+  std::uint64_t held() const;
   bool is_synchronous() const {
     return config_.device == SwapKind::zram || config_.device == SwapKind::ideal;
   }  // SWP_SYNCHRONOUS_IO

@@ -75,8 +75,9 @@ std::vector<std::string> broken_laws(const StatTable& table, bool ideal_tlb) {
   tlb_laws(n, ideal_tlb);
   size_laws(n);
   process_laws(n);
-  n.at_least("dram.submitted", n["dram.submitted"], "dram.completed", n["dram.completed"]);
-  n.at_least("swap.submitted", n["swap.submitted"], "swap.completed", n["swap.completed"]);
+  for (const std::string device : {"dram", "swap"})
+    n.equal(device + ".submitted", n[device + ".submitted"], device + ".completed + in_flight",
+            n[device + ".completed"] + n[device + ".in_flight"]);
   n.at_least("swap.completed", n["swap.completed"], "answers timed", n["swap.latency"]);
   n.at_least("khugepaged.scan.SCAN_SUCCEED", n["khugepaged.scan.SCAN_SUCCEED"], "khugepaged.pages_collapsed",
              n["khugepaged.pages_collapsed"]);

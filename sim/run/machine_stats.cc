@@ -111,6 +111,15 @@ void add(MmuStats& to, const MmuStats& from) {
   to.flushes += from.flushes, to.flushed_pages += from.flushed_pages;
 }
 
+// What the queues of a component hold, counted one by one.
+struct Held {
+  std::uint64_t requests;
+  template <class V>
+  void describe(V& v) {
+    v.gauge("in_flight", requests, "requests", "submitted and not answered");
+  }
+};
+
 void add(MappingStats& to, const Mapping& mapping, const WalkCount& walks, const MappingUse& use) {
   to.minor += mapping.faults_minor, to.major += mapping.faults_major, to.huge_faults += mapping.faults_huge;
   to.collapsed += mapping.collapsed;
@@ -148,6 +157,8 @@ StatTable Machine::collect() {
   for (std::uint32_t level = 0; caches_ && level < kLevels.size(); ++level)
     if (caches_->has_level(level)) table.collect(kLevels[level], caches_->stats(level));
   table.collect("dram", dram_.stats());
+  Held dram{dram_.held()};
+  table.collect("dram", dram);
   table.collect("", kernel_->stats());
   ShootdownCounts shootdowns{shootdown_.stats()};
   table.collect("", shootdowns);
@@ -159,6 +170,8 @@ StatTable Machine::collect() {
   table.collect("memory", free_memory);
   table.collect("buddy", memory_.stats());
   table.collect("swap", swap_.stats());
+  Held swap{swap_.held()};
+  table.collect("swap", swap);
   collect_processes(table);
   return table;
 }

@@ -15,6 +15,9 @@ inline constexpr int kResultSchema = 1;
 
 // The comparison table, the honest-time lines, the notes. At most 120 columns wide.
 std::string table_report(const ExperimentResult& result);
+// When each variant had how much of its anonymous memory in huge pages; empty where no variant had a quarter of it. As fine as
+// output.interval.
+std::string coverage_report(const ExperimentResult& result);
 // Lines that say how much simulated time the numbers stand for.
 std::string honest_time_report(const ExperimentResult& result);
 

@@ -246,6 +246,8 @@ std::string table_report(const ExperimentResult& result) {
       fmt::format("{}: {} references of {}; differences to {}\n\n", result.name.empty() ? "collapsar" : result.name,
                   with_separators(std::uint64_t(number(base, "refs"))), result.trace.name, result.baseline);
   out += table(result);
+  const std::string coverage = coverage_report(result);
+  if (!coverage.empty()) out += "\nHuge-page coverage reached after\n" + coverage;
   out += "\nHonest time\n" + honest_time_report(result);
   return out + notes(result);
 }

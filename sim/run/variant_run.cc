@@ -89,7 +89,7 @@ void VariantRun::warmed_up() {
 
 void VariantRun::ended() {
   const TimePoint last = machine_.sample();
-  if (timeline_.back().time_ns == last.time_ns) timeline_.back() = last;
+  if (!timeline_.empty() && timeline_.back().time_ns == last.time_ns) timeline_.back() = last;
   else timeline_.push_back(last);
   machine_.queue().stop();
 }

@@ -11,13 +11,16 @@ namespace collapsar {
 namespace {
 
 using Kind = SyntheticPattern::Kind;
-constexpr std::uint64_t kLine = 64;  // bytes; a chase goes from line to line
+constexpr std::uint64_t kLine = 64;  // bytes
 constexpr std::uint64_t kGroupsPerDoubling = 16;
 
 std::uint64_t usable(const SyntheticPattern& p) { return Spread(p.footprint.value, p.pages_per_range).bytes(); }
 std::uint64_t stride_of(const SyntheticPattern& p) {
   return p.pattern == Kind::stride ? p.stride.value : page_bytes(p.page);
 }
+
+// A chase goes from link to link: whole lines that hold one reference.
+std::uint64_t link_of(const SyntheticPattern& p) { return align_up(std::max<std::uint64_t>(p.size, 1), kLine); }
 
 // The natural logarithm of 2, to double precision.
 constexpr double kLn2 = 0.69314718055994530942;
@@ -112,7 +115,7 @@ std::uint64_t PatternCursor::count(const SyntheticPattern& p) {
     case Kind::sequential:
     case Kind::random:
     case Kind::zipf: return bytes / p.size;
-    case Kind::chase: return bytes / kLine;
+    case Kind::chase: return std::max<std::uint64_t>(1, bytes / link_of(p));
     case Kind::idle: return 0;
   }
   return 0;
@@ -125,7 +128,7 @@ PatternCursor::PatternCursor(const SyntheticPattern& pattern, std::uint64_t base
       left_(count(pattern)),
       spread_(pattern.footprint.value, pattern.pages_per_range),
       random_(seed, fmt::format("trace.synthetic.{}", number)),
-      cycle_(std::max<std::uint64_t>(1, spread_.bytes() / kLine), random_),
+      cycle_(std::max<std::uint64_t>(1, spread_.bytes() / link_of(pattern)), random_),
       zipf_(pattern.pattern == Kind::zipf ? std::max<std::uint64_t>(1, spread_.bytes() / kPageBytes) : 1,
             pattern.theta) {
   record_.instructions = static_cast<std::uint32_t>(pattern.instructions_between + 1);
@@ -169,7 +172,7 @@ void PatternCursor::fill(std::span<Record> out) {
       return fill_with(out, [&, slots = kPageBytes / size] {
         return zipf_.next(random_) * kPageBytes + random_.below(slots) * size;
       });
-    case Kind::chase: return fill_with(out, [&] { return cycle_.next() * kLine; });
+    case Kind::chase: return fill_with(out, [&, link = link_of(pattern_)] { return cycle_.next() * link; });
     case Kind::idle: return;
   }
 }

@@ -59,8 +59,8 @@ class Bench : public CpuClient {
       : memory_(MemoryConfig{Bytes{64 * kMiB}}),
         table_(memory_, 4),
         dram_(queue_, memory_behind(with_caches)),
-        mmu_((with_caches ? void(caches_.emplace(queue_, dram_, CachesConfig{}, 1, clock_)) : void(), queue_), mmu_config_,
-             0, caches(), dram_, clock_, 1),
+        mmu_((with_caches ? void(caches_.emplace(queue_, dram_, CachesConfig{}, 1, clock_)) : void(), queue_),
+             mmu_config_, 0, caches(), dram_, clock_, 1),
         cpu_(queue_, cpu_config_, time_config_, 0, mmu_, caches(), clock_, *this),
         records_(references(pattern)) {
     for (std::uint64_t at = 0; at < footprint(pattern); at += kPageBytes) map(kStart + at);
@@ -125,16 +125,16 @@ void bare_loop(benchmark::State& state) {
 }
 BENCHMARK(bare_loop);
 
-BENCHMARK_CAPTURE(run_pattern, hot/tlb, Pattern::hot, false);
-BENCHMARK_CAPTURE(run_pattern, l1full/tlb, Pattern::l1full, false);
-BENCHMARK_CAPTURE(run_pattern, l2/tlb, Pattern::l2, false);
-BENCHMARK_CAPTURE(run_pattern, stride/tlb, Pattern::stride, false);
-BENCHMARK_CAPTURE(run_pattern, rand/tlb, Pattern::rand, false);
-BENCHMARK_CAPTURE(run_pattern, hot/caches, Pattern::hot, true);
-BENCHMARK_CAPTURE(run_pattern, l1full/caches, Pattern::l1full, true);
-BENCHMARK_CAPTURE(run_pattern, l2/caches, Pattern::l2, true);
-BENCHMARK_CAPTURE(run_pattern, stride/caches, Pattern::stride, true);
-BENCHMARK_CAPTURE(run_pattern, rand/caches, Pattern::rand, true);
+BENCHMARK_CAPTURE(run_pattern, hot / tlb, Pattern::hot, false);
+BENCHMARK_CAPTURE(run_pattern, l1full / tlb, Pattern::l1full, false);
+BENCHMARK_CAPTURE(run_pattern, l2 / tlb, Pattern::l2, false);
+BENCHMARK_CAPTURE(run_pattern, stride / tlb, Pattern::stride, false);
+BENCHMARK_CAPTURE(run_pattern, rand / tlb, Pattern::rand, false);
+BENCHMARK_CAPTURE(run_pattern, hot / caches, Pattern::hot, true);
+BENCHMARK_CAPTURE(run_pattern, l1full / caches, Pattern::l1full, true);
+BENCHMARK_CAPTURE(run_pattern, l2 / caches, Pattern::l2, true);
+BENCHMARK_CAPTURE(run_pattern, stride / caches, Pattern::stride, true);
+BENCHMARK_CAPTURE(run_pattern, rand / caches, Pattern::rand, true);
 
 }  // namespace
 }  // namespace collapsar

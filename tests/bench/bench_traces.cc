@@ -40,8 +40,9 @@ void add_all() {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files)
     for (const auto& [depth, settings] : {std::pair{"tlb", kTlbOnly}, {"full", kFull}})
-      benchmark::RegisterBenchmark(("trace/" + file.stem().string() + "/" + depth).c_str(),
-                                   [path = file.string(), settings = settings](benchmark::State& state) { replay(state, path, settings); })
+      benchmark::RegisterBenchmark(
+          ("trace/" + file.stem().string() + "/" + depth).c_str(),
+          [path = file.string(), settings = settings](benchmark::State& state) { replay(state, path, settings); })
           ->Iterations(1)
           ->MeasureProcessCPUTime()
           ->Unit(benchmark::kMillisecond);

@@ -51,8 +51,7 @@ class RandomConfig {
         continue;
       }
       const std::string pattern = pick({"touch", "sequential", "stride", "random", "zipf", "chase", "sparse"});
-      const std::string size =
-          pattern == "chase" ? "8" : pick({"1", "8", "64", "4096"});  // a link of the chain is one line
+      const std::string size = pick({"1", "8", "64", "4096"});
       out += fmt::format(
           "  - {{pattern: {}, footprint: {}KiB, references: {}, write: {}, size: {}, region: {}, process: {}, "
           "pages_per_range: {}, "

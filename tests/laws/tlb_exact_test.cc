@@ -57,7 +57,10 @@ struct PlainLevel {
     std::vector<PlainArray::Way>& row = a->row(va >> kShift[size]);
     PlainArray::Way* victim = &row[0];
     for (unsigned w = 0; w < a->ways[size]; ++w) {
-      if (row[w].key == key) { victim = &row[w]; break; }
+      if (row[w].key == key) {
+        victim = &row[w];
+        break;
+      }
       if (victim->key.empty()) continue;
       if (row[w].key.empty() || row[w].last_use < victim->last_use) victim = &row[w];
     }
@@ -137,7 +140,8 @@ class Geometry {
         shared.ways[PageSize(size)] = std::uint32_t(1 + below(8));
         continue;
       }
-      for (const TlbAccess access : is_split ? std::vector{TlbAccess::load, TlbAccess::store} : std::vector{TlbAccess::any})
+      for (const TlbAccess access :
+           is_split ? std::vector{TlbAccess::load, TlbAccess::store} : std::vector{TlbAccess::any})
         for (unsigned copies = form == 9 ? 2 : 1; copies > 0; --copies) {
           TlbArrayConfig a;
           a.pages = {PageSize(size)}, a.sets = sets, a.access = access;

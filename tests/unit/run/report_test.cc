@@ -94,6 +94,11 @@ khugepaged
 Walk cycles by mapping
   heap                           300,000     120,000   -60.0 %
 
+Huge-page coverage reached after
+                    25 %        50 %        75 %        90 %        99 %
+  never           100 ns           -           -           -           -
+  khugepaged      100 ns           -           -           -           -
+
 Honest time
   never       12 s simulated, time.scale 100; khugepaged is off
   khugepaged  12 s simulated, time.scale 100; 2 wake-ups of up to 8 ranges, 64 candidates: at most 16 collapsed, in fact 16

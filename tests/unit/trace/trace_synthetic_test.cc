@@ -95,6 +95,13 @@ TEST(Synthetic, ChaseVisitsEveryLineOncePerRoundAndDepends) {
   for (const auto& r : flat.references) ASSERT_EQ(r.record.flags, Record::kDependsOnLoad);
 }
 
+TEST(Synthetic, ALinkOfAChaseHoldsOneReference) {
+  const FlatTrace flat = generate({{.pattern = Kind::chase, .footprint = {16 * kPageBytes}, .size = 4096}});
+  const std::vector<std::uint64_t> at = offsets(flat);
+  ASSERT_EQ(at.size(), 16u);
+  for (const std::uint64_t offset : at) EXPECT_EQ(offset % kPageBytes, 0u);
+}
+
 TEST(Zipf, GivesEveryRankItsShare) {
   constexpr std::uint64_t kMembers = 1000, kDraws = 2'000'000;
   const Zipf zipf(kMembers, 0.99);
