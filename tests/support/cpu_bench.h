@@ -256,7 +256,9 @@ class PaperTrace : public TraceSource {
   std::size_t at_ = 0;
 };
 
-inline Record load(VirtAddr va, std::uint32_t instructions = 1) { return {va.value, instructions, 8, RefKind::load, 0}; }
+inline Record load(VirtAddr va, std::uint32_t instructions = 1) {
+  return {va.value, instructions, 8, RefKind::load, 0};
+}
 inline Record store(VirtAddr va, std::uint32_t instructions = 1) {
   return {va.value, instructions, 8, RefKind::store, 0};
 }

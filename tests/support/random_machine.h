@@ -28,7 +28,8 @@ class RandomMachine {
     c.replay.repeat = chance(20) ? 2 : 1;
     c.replay.warmup = chance(30) ? number(1, 300) : 0;
     c.context_switch = one_of({ns(0), ns(30), ns(411)});
-    c.shootdown = {.flush_page = ns(3), .flush_full = ns(20), .ipi_first = ns(11), .ipi_more = ns(2), .ipi_receive = ns(7)};
+    c.shootdown = {
+        .flush_page = ns(3), .flush_full = ns(20), .ipi_first = ns(11), .ipi_more = ns(2), .ipi_receive = ns(7)};
     c.check = true;
     return c;
   }
@@ -125,7 +126,8 @@ class RandomMachine {
       Record r;
       r.kind = RefKind(one_of({1U, 1U, 1U, 2U, 2U, 0U, 3U, 4U, 5U}));
       r.va = page(random_.below(pages), random_.below(kPageBytes)).value;
-      r.size = chance(2) ? std::uint16_t(number(1, 8191)) : one_of({std::uint16_t(1), std::uint16_t(8), std::uint16_t(64)});
+      r.size =
+          chance(2) ? std::uint16_t(number(1, 8191)) : one_of({std::uint16_t(1), std::uint16_t(8), std::uint16_t(64)});
       if (chance(1)) r.va += 1ULL << 40;  // outside every mapping
       r.instructions = one_of({0U, 1U, 1U, 3U, 20U});
       r.flags = chance(20) ? Record::kDependsOnLoad : 0;

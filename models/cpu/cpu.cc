@@ -1,0 +1,254 @@
+#include "models/cpu/cpu.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/cpu/cpu_slot.h"
+
+namespace collapsar {
+
+namespace {
+
+// With time.scale, pace model: how long a thread runs from one portion of idle time to the next. Long against a miss
+// (100 ns), so that the wait for the last misses before it changes cycles by 1 % at most; short against a daemon's
+// sleep.
+constexpr Duration kRunBetweenPortions = std::chrono::microseconds(10);
+
+}  // namespace
+
+Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, CpuId id, Mmu& mmu, CacheHierarchy* caches,
+         Clock clock, CpuClient& client)
+    : queue_(queue), config_(config), time_(time), id_(id), mmu_(mmu), caches_(caches), clock_(clock), client_(client) {
+  cpi_ = std::llround(config.cycles_per_instruction * Clock::kSubcycles);
+  if (time.pace != Pace::model) {
+    style_ = Style::paced;
+  } else if (time.scale > 1 && cpi_ > 0) {
+    style_ = Style::portions;
+    portion_ = std::uint64_t(clock_.first_not_before(kTimeZero + kRunBetweenPortions) / cpi_) + 1;
+  }
+  for (std::uint32_t i = 0; i < config.outstanding; ++i) slots_.push_back(std::make_unique<Slot>(this));
+  for (const auto& slot : slots_) free_slots_.push_back(slot.get());
+  active_.reserve(slots_.size());
+  if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
+  if (config.dependence == Dependence::all) dependence_always_ = 1;
+  if (caches) l1_latency_ = std::int64_t{caches->l1d_latency()} * Clock::kSubcycles, has_l1i_ = caches->has_level(0);
+}
+
+Cpu::~Cpu() {
+  for (const auto& slot : slots_) {
+    queue_.cancel(slot->walk_due_), queue_.cancel(slot->walked_);
+    queue_.cancel(slot->memory_due_), queue_.cancel(slot->line_arrived_);
+  }
+  queue_.cancel(step_);
+}
+
+// --- threads come and go ---
+
+void Cpu::begin(Work& work, AddressSpaceRoot space) {
+  SIM_ASSERT(!work_ && active_.empty(), "CPU {} is given a second thread", id_);
+  work_ = &work;
+  mmu_.set_space(space);
+  last_load_at_ = 0;
+  stop_requested_ = is_draining_ = false, stolen_ = {};
+  resume();
+  on_since_ = at_;
+}
+
+void Cpu::end() {
+  SIM_ASSERT(work_ && active_.empty(), "CPU {} loses a thread with {} misses under way", id_, active_.size());
+  at_ = std::max(here(), now_subcycles());
+  stats_.busy_subcycles += at_ - on_since_ - idle_;
+  idle_ = 0, work_ = nullptr;
+  queue_.cancel(step_);
+}
+
+void Cpu::resume() {
+  at_ = due_ = std::max(here(), now_subcycles());
+  plan_pace();
+  queue_.reschedule(step_, clock_.time_of(at_));
+}
+
+void Cpu::request_stop() {
+  stop_requested_ = true;
+  if (waits_from_ == kUnknown || !step_.pending()) return;
+  due_ = now_subcycles();  // the wait for the pace ends here
+  queue_.reschedule(step_, queue_.now());
+}
+
+CpuStats Cpu::stats() const {
+  CpuStats stats = stats_;
+  if (!work_) return stats;
+  const std::int64_t now = std::max(here(), now_subcycles());
+  stats.busy_subcycles += now - on_since_ - idle_ - idle_in_wait(now);
+  return stats;
+}
+
+// --- the loop ---
+
+void Cpu::step() {
+  if (is_blocked_) is_blocked_ = false, end_of_wait(blocked_since_, due_);
+  if (waits_from_ != kUnknown && stop_requested_) idle_ += idle_in_wait(due_), floor_ = std::max(floor_, due_);
+  waits_from_ = kUnknown, has_missed_l1_ = false;
+  run();
+}
+
+void Cpu::run() {
+  while (true) {
+    if (stolen_ > Duration{}) return give_stolen_time();
+    if (!work_->replay.empty()) {
+      if (!settle_replay()) return;
+      continue;
+    }
+    const Stop why = is_draining_ ? Stop::used_up : run_hits();
+    is_draining_ |= stop_requested_ && (why == Stop::not_due || why == Stop::used_up);
+    if (is_draining_) {
+      if (settle_drain()) client_.drained(*this);
+      return;
+    }
+    switch (why) {
+      case Stop::not_due: return wait_for_next();
+      case Stop::stalled:
+        if (!relieve_stall()) return;
+        break;
+      case Stop::slow:
+        if (!issue_reference()) return;
+        break;
+      case Stop::used_up:
+        if (!next_run()) return;
+        break;
+    }
+  }
+}
+
+// An interrupt or a kernel thread had the CPU in between.
+void Cpu::give_stolen_time() {
+  at_ = due_ = std::max(here() + clock_.first_not_before(kTimeZero + stolen_), now_subcycles());
+  stolen_ = {};
+  queue_.schedule(step_, clock_.time_of(due_));
+}
+
+Cpu::Stop Cpu::run_hits() {
+  switch (style_) {
+    case Style::plain: return caches_ ? run_hits_as<true, Style::plain>() : run_hits_as<false, Style::plain>();
+    case Style::portions: return caches_ ? run_hits_as<true, Style::portions>() : run_hits_as<false, Style::portions>();
+    case Style::paced: break;
+  }
+  return caches_ ? run_hits_as<true, Style::paced>() : run_hits_as<false, Style::paced>();
+}
+
+// Whether the reference needs no more than the first levels; then its page (and line) there are most recent.
+template <bool kCaches>
+bool Cpu::hits(const Record& r, PageSize& size) {
+  constexpr std::uint64_t kUnit = kCaches ? 64 : kPageBytes;  // one look-up per line, or per page
+  const bool crosses = (r.va & (kUnit - 1)) + r.size > kUnit;
+  if (crosses || ((r.flags & dependence_mask_) | dependence_always_)) [[unlikely]]
+    return false;
+  const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
+  const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
+  has_missed_l1_ = !hit.leaf;
+  if (!hit.leaf || (writes && !Mmu::is_write_ready(Pte{*hit.leaf}))) [[unlikely]]
+    return false;
+  size = hit.size;
+  if (!kCaches) return true;
+  if (is_fetch) return !has_l1i_;
+  return caches_->hit_l1d(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va}), writes);
+}
+
+// Runs references while nothing else in the machine is due, all hit, and the window has room. A reference that does not
+// hit completely is left to issue_reference().
+template <bool kCaches, Cpu::Style kStyle>
+Cpu::Stop Cpu::run_hits_as() {
+  Work& work = *work_;
+  has_missed_l1_ = false;
+  if (work.resuming) return Stop::slow;
+  const std::int64_t limit = horizon(), floor = floor_;
+  const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
+  const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
+  const Record* p = work.next;
+  std::int64_t at = at_, load_at = -1;
+  std::uint64_t instructions = work.instructions;
+  Stop why = Stop::used_up;
+  for (; p != work.end; ++p) {
+    const Record& r = *p;
+    const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
+    const std::int64_t start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
+    const bool is_stalled =
+        instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
+    PageSize size = PageSize::k4K;
+    if (start > limit) why = Stop::not_due;
+    else if (is_stalled) why = Stop::stalled;
+    else if (!hits<kCaches>(r, size)) why = Stop::slow;
+    if (why != Stop::used_up) break;
+    mmu_.count_l1_hits(r.kind == RefKind::fetch, size, 1);
+    ++stats_.refs_by[unsigned(r.kind)];
+    if (reads_data(r.kind)) load_at = start;
+    if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
+    instructions += r.instructions;
+    at = start;
+  }
+  if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
+  stats_.instructions += instructions - work.instructions;
+  if (p != work.next) come_to(at);
+  work.next = p, work.instructions = instructions;
+  return why;
+}
+
+// The next reference starts after something else in the machine.
+void Cpu::wait_for_next() {
+  const std::int64_t ready = ready_at(*work_->next);
+  due_ = start_of(work_->next, ready);
+  waits_from_ = due_ > ready ? ready : kUnknown;
+  queue_.schedule(step_, clock_.time_of(due_));
+}
+
+// True: look again now.
+bool Cpu::relieve_stall() {
+  const bool portion_is_over = style_ == Style::portions && work_->instructions >= work_->idle_given_at + portion_;
+  if (!portion_is_over || !active_.empty()) return wait();
+  take_idle_portion();
+  return true;
+}
+
+// True: look again now.
+bool Cpu::next_run() {
+  if (!arrive()) return false;
+  if (client_.more(*this)) plan_pace();
+  else stop_requested_ = true;
+  return true;
+}
+
+// Lets everything under way finish. True: nothing is, and the clock stands at the CPU's position.
+bool Cpu::settle_drain() {
+  while (!active_.empty())
+    if (!wait()) return false;
+  take_idle_portion();
+  if (!arrive()) return false;
+  stop_requested_ = is_draining_ = false;
+  return true;
+}
+
+// Brings the clock to the CPU's position. False: others are due first; the CPU comes back then.
+bool Cpu::arrive() {
+  at_ = here();
+  const Time moment = clock_.time_of(at_);
+  if (moment <= queue_.now() || queue_.try_advance(moment)) return come_to(at_), true;
+  due_ = at_;
+  queue_.schedule(step_, moment);
+  return false;
+}
+
+// The last position that may run inline: before the next event. With one event per step, or when asked to stop, nothing
+// but what is due now: what the stream has already waited for.
+std::int64_t Cpu::horizon() {
+  if (stop_requested_) return due_;
+  const Time last = queue_.inline_until();
+  if (last < queue_.now()) return due_;
+  if (last != horizon_time_) {
+    horizon_time_ = last;
+    const bool is_endless = last >= kNever - Duration(1);
+    horizon_ = is_endless ? kUnknown : clock_.first_not_before(last + Duration(1)) - 1;
+  }
+  return std::max(horizon_, due_);
+}
+
+}  // namespace collapsar

@@ -1,0 +1,200 @@
+// Cpu: runs the references of one thread at a time: window, outstanding misses, faults.
+//
+// Models:      hits at cycles_per_instruction; up to `outstanding` misses overlap, and none is passed by more than
+//              `window` instructions; a reference whose address depends on the load before waits for it; nothing passes
+//              a fetch that misses; a fault closes the window: older references finish first, younger ones have not
+//              started.
+// Simplified:  stores occupy a miss slot like loads (no store buffer); no branch prediction, no prefetchers; the lines
+//              of one long reference that are in no cache are fetched one after the other; a line is looked for when
+//              its translation starts in the second-level TLB, not when that is done; a fault that a walk finds only
+//              because the page table changed under it lets younger references that had started finish; with
+//              `time.scale` and pace model the idle time comes in portions, one for each 10 us of running, so that
+//              misses overlap as they do without it; a thread that waits for its pace keeps its CPU until its slice
+//              ends.
+// Time:        positions in 1/1024 cycle from time 0; events at the ticks they round to.
+// Owns:        its slots. The thread's position (Work) belongs to the scheduler while it does not run.
+// Source:      design, section 5; interval view of an out-of-order core: Eyerman et al., "A Mechanistic Performance
+//              Model for Superscalar Out-of-Order Processors", ACM TOCS 2009.
+//
+// Hot path: run_hits_as(). For each record two compares with what is due next, one TLB look-up, one cache look-up; no
+// call through a pointer, no allocation.
+#pragma once
+
+#include <array>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "models/cpu/cpu_config.h"
+#include "models/cpu/work.h"
+#include "models/mem/cache.h"
+#include "models/mmu/mmu.h"
+#include "models/mmu/shootdown.h"
+#include "sim/trace/trace.h"
+
+namespace collapsar {
+
+class Cpu;
+
+// What a CPU asks of the scheduler. The clock stands at the CPU's position.
+class CpuClient {
+ public:
+  virtual ~CpuClient() = default;
+  // The records are used up. True: cpu.work() has more of the same thread. False: the CPU finishes what is under way
+  // and then calls drained().
+  virtual bool more(Cpu& cpu) = 0;
+  virtual void drained(Cpu& cpu) = 0;
+  // The thread takes a page fault; nothing is under way. Later cpu.fault_done() or, on another CPU, begin() with the
+  // same Work.
+  virtual void fault(Cpu& cpu, VirtAddr va, Access access) = 0;
+};
+
+struct CpuStats {
+  std::array<std::uint64_t, 6> refs_by{};  // by RefKind
+  std::uint64_t instructions = 0;
+  std::int64_t busy_subcycles = 0;
+  std::uint64_t refs() const {
+    std::uint64_t n = 0;
+    for (const std::uint64_t r : refs_by) n += r;
+    return n;
+  }
+};
+
+class Cpu : public InterruptSink {
+ public:
+  Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, CpuId id, Mmu& mmu, CacheHierarchy* caches,
+      Clock clock, CpuClient& client);
+  ~Cpu() override;
+
+  // Runs a thread from now on; `work` is the CPU's to use until end().
+  void begin(Work& work, AddressSpaceRoot space);
+  // The thread leaves the CPU. Requires: nothing is under way (drained() or fault() has been called).
+  void end();
+  // Goes on with the same thread after drained().
+  void resume();
+  // The address space of the running thread was replaced (exec). Requires: drained.
+  void change_space(AddressSpaceRoot space) { mmu_.set_space(space); }
+  // Asks the CPU to come to drained(), after the reference it is waiting for.
+  void request_stop();
+  // The kernel has answered fault(); the thread is still here, and the answer in its Work (Work::settle_fault).
+  void fault_done() { resume(); }
+
+  bool has_thread() const { return work_ != nullptr; }
+  Work& work() { return *work_; }
+  CpuId id() const { return id_; }
+  Mmu& mmu() { return mmu_; }
+  bool runs(Asid asid) const override { return work_ && mmu_.space().asid == asid; }
+  void take_time(Duration lost) override { stolen_ += work_ ? lost : Duration{}; }
+  // With pace timestamps: the moment of a stamp of the trace; else time 0.
+  Time moment_of(std::int64_t stamp_ns) const;
+  // What the running thread has been busy so far is included.
+  CpuStats stats() const;
+
+ private:
+  struct Slot;
+  enum class Stop : std::uint8_t { not_due, stalled, slow, used_up };
+  enum class Style : std::uint8_t { plain, portions, paced };
+  static constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
+
+  // cpu.cc: the loop, and references that hit
+  void step();
+  void run();
+  void give_stolen_time();
+  Stop run_hits();
+  template <bool kCaches>
+  [[gnu::always_inline]] bool hits(const Record& r, PageSize& size);
+  template <bool kCaches, Style kStyle>
+  Stop run_hits_as();
+  void wait_for_next();
+  bool relieve_stall();
+  bool next_run();
+  bool settle_drain();
+  bool arrive();
+  std::int64_t horizon();
+  std::int64_t now_subcycles() const { return clock_.first_not_before(queue_.now()); }
+  std::int64_t here() const { return std::max(at_, floor_); }
+  // The stream goes on inline at this position, as a step scheduled for it would.
+  void come_to(std::int64_t position) { at_ = position, due_ = std::max(due_, position); }
+
+  // cpu_pace.cc: idle time between references
+  void plan_pace();
+  std::int64_t paced_start(const Record* p) const {
+    return std::int64_t(pace_base_ + pace_step_ * double(p - work_->begin) + 0.5);
+  }
+  std::int64_t ready_at(const Record& r) const { return std::max(at_ + std::int64_t(r.instructions) * cpi_, floor_); }
+  std::int64_t start_of(const Record* p, std::int64_t ready) const {
+    return style_ == Style::paced ? std::max(ready, paced_start(p)) : ready;
+  }
+  std::int64_t quiet_from() const;
+  std::int64_t idle_in_wait(std::int64_t until) const;
+  std::int64_t idle_owed() const;
+  void take_idle_portion();
+
+  // cpu_miss.cc: references that do not simply hit
+  bool issue_reference();
+  bool start_reference(const Record& r);
+  std::int64_t last_load_known_at() const;
+  void issue_piece(Piece piece);
+  void translate_in_l2(Piece piece);
+  void to_replay(Piece piece, bool needs_fault);
+  bool settle_replay();
+  Slot& take_slot(const Piece& piece);
+  void free(Slot& slot);
+  void update_stall();
+  bool reap();
+  Slot& start_walk(const Piece& piece, std::int64_t at);
+  void walk_due(Slot& slot);
+  void walked(Slot& slot);
+  void access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at);
+  void access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr end, std::int64_t at);
+  void memory_due(Slot& slot);
+  void line_arrived(Slot& slot);
+  void completed(Slot* slot, const Piece& piece, std::int64_t at);
+  bool wait();
+  void unblock();
+  void end_of_wait(std::int64_t since, std::int64_t until);
+
+  EventQueue& queue_;
+  const CpuConfig& config_;
+  const TimeConfig& time_;
+  CpuId id_;
+  Mmu& mmu_;
+  CacheHierarchy* caches_;
+  Clock clock_;
+  CpuClient& client_;
+  Event step_ = event<&Cpu::step>(this, "cpu.step", Phase::cpu);
+
+  // The instruction stream.
+  Work* work_ = nullptr;
+  std::int64_t at_ = 0;     // where the last reference started
+  std::int64_t floor_ = 0;  // what the stream has waited for: nothing starts before
+  std::int64_t due_ = -1;   // the running step has come to here: what starts up to it may start whoever else is due
+  std::int64_t cpi_ = 0;    // sub-cycles per instruction
+  Time horizon_time_ = Time::min();  // what horizon_ was computed for
+  std::int64_t horizon_ = 0;
+  bool stop_requested_ = false, is_draining_ = false;
+
+  // Misses under way.
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Slot*> free_slots_, active_;  // active: oldest first
+  std::uint64_t stall_at_ = ~0ULL;          // the instruction that may not start before an active miss is done
+  std::int64_t last_done_ = 0;              // the latest end of a miss that is no longer active
+  std::int64_t last_load_at_ = 0;           // when the data of the last load is there, its active slots aside
+  std::int64_t l1_latency_ = 0;             // sub-cycles
+  bool is_blocked_ = false, is_blocked_on_walk_ = false;
+  std::int64_t blocked_since_ = 0;
+  std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;
+  bool has_l1i_ = false;
+  bool has_missed_l1_ = false;  // run_hits() has just looked up the first page of work.next
+
+  // Pace.
+  Style style_ = Style::plain;
+  double pace_base_ = 0, pace_step_ = 0;  // sub-cycles: record i of the run starts at base + i * step
+  std::uint64_t portion_ = ~0ULL;         // instructions between two portions of idle time
+  std::int64_t waits_from_ = kUnknown;    // the next reference waits for its pace: it was ready here
+  std::int64_t on_since_ = 0, idle_ = 0;  // of the thread on this CPU
+  Duration stolen_{};
+  CpuStats stats_;
+};
+
+}  // namespace collapsar

@@ -1,0 +1,293 @@
+// Cpu: references that do not simply hit: their translation, their data, the slots they occupy, and waiting for them.
+#include <algorithm>
+#include <utility>
+
+#include "models/cpu/cpu_slot.h"
+
+namespace collapsar {
+
+// --- one reference ---
+
+// Starts (or goes on with) the record at work.next. False: something else must happen first, and the CPU has arranged
+// to come back.
+bool Cpu::issue_reference() {
+  Work& work = *work_;
+  const Record& r = *work.next;
+  if (!work.resuming && !start_reference(r)) return false;
+  if (!arrive()) return false;
+  while (work.page_offset < r.size) {
+    if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
+    if (free_slots_.empty() && !reap()) return wait();
+    Piece piece;
+    piece.va = VirtAddr{r.va + work.page_offset};
+    piece.bytes = std::min(r.size - work.page_offset, std::uint32_t(kPageBytes - piece.va.value % kPageBytes));
+    piece.kind = r.kind;
+    piece.instruction = work.instructions, piece.reference = work.slow_references;
+    piece.load = reads_data(r.kind) ? work.loads : 0;
+    work.page_offset += piece.bytes;
+    issue_piece(piece);
+  }
+  work.resuming = false, ++work.next;
+  return true;
+}
+
+// Counts the record and moves to its start. False: its address is not there yet, or others are due before.
+bool Cpu::start_reference(const Record& r) {
+  const bool depends = (r.flags & dependence_mask_) | dependence_always_;
+  while (depends && last_load_known_at() == kUnknown)
+    if (!wait()) return false;
+  const std::int64_t ready = std::max(ready_at(r), depends ? last_load_known_at() : 0);
+  const std::int64_t start = start_of(work_->next, ready);
+  if (start > horizon()) {
+    due_ = start, waits_from_ = start > ready ? ready : kUnknown;
+    queue_.schedule(step_, clock_.time_of(start));
+    return false;
+  }
+  if (start > ready) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet_from()));
+  come_to(start);
+  Work& work = *work_;
+  work.instructions += r.instructions, stats_.instructions += r.instructions;
+  ++work.slow_references, ++stats_.refs_by[unsigned(r.kind)];
+  if (reads_data(r.kind)) ++work.loads, last_load_at_ = start + l1_latency_;
+  work.resuming = true, work.page_offset = 0;
+  return true;
+}
+
+// kUnknown: it is still under way.
+std::int64_t Cpu::last_load_known_at() const {
+  std::int64_t at = last_load_at_;
+  for (const Slot* slot : active_) {
+    if (slot->piece.load != work_->loads) continue;
+    if (slot->state != Slot::State::known) return kUnknown;
+    at = std::max(at, slot->done_at);
+  }
+  return at;
+}
+
+void Cpu::issue_piece(Piece piece) {
+  if (std::exchange(has_missed_l1_, false)) {
+    mmu_.count_l1_miss(piece.is_fetch());
+    return translate_in_l2(piece);
+  }
+  PhysAddr pa;
+  switch (mmu_.lookup_l1(piece.va, piece.is_fetch(), piece.writes(), pa)) {
+    case L1Result::hit: return access(piece, nullptr, pa, at_);
+    case L1Result::not_allowed: return to_replay(piece, true);
+    case L1Result::miss: return translate_in_l2(piece);
+    case L1Result::needs_dirty: break;
+  }
+  if (mmu_.ideal()) return access(piece, nullptr, mmu_.translate_ideally(piece.va, false, true, false), at_);
+  piece.repeated = true;
+  start_walk(piece, at_);
+}
+
+void Cpu::translate_in_l2(Piece piece) {
+  const bool is_fetch = piece.is_fetch(), writes = piece.writes();
+  // A reference that is going to fault starts its walk only when everything older is done, and nothing younger starts
+  // beside it.
+  if (mmu_.ideal()) {
+    piece.was_miss = true;
+    if (mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, true);
+    return access(piece, nullptr, mmu_.translate_ideally(piece.va, is_fetch, writes, true), at_);
+  }
+  const std::int64_t known_at = at_ + std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  TlbEntry entry;
+  if (mmu_.lookup_l2(piece.va, is_fetch, writes, entry)) {
+    if (writes && !entry.leaf.writable()) return to_replay(piece, true);
+    piece.repeated = writes && !entry.leaf.dirty();
+    if (piece.repeated) start_walk(piece, known_at);
+    else access(piece, nullptr, Mmu::physical(entry.leaf, entry.size, piece.va), known_at);
+    return;
+  }
+  piece.was_miss = true;
+  if (mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, false);
+  start_walk(piece, known_at);
+}
+
+// --- faults ---
+
+// Keeps a piece that faults, in program order, until everything older is done.
+void Cpu::to_replay(Piece piece, bool needs_fault) {
+  piece.needs_fault = needs_fault;
+  auto& list = work_->replay;
+  const auto is_older = [](const Piece& a, const Piece& b) { return a.reference < b.reference; };
+  list.insert(std::upper_bound(list.begin(), list.end(), piece, is_older), piece);
+}
+
+// Settles the oldest piece that faults: waits for what is older, has the kernel resolve the fault, walks again. True:
+// look again.
+bool Cpu::settle_replay() {
+  if (!active_.empty()) return wait();
+  if (!arrive()) return false;
+  Piece& first = work_->replay.front();
+  if (mmu_.ideal() && mmu_.would_fault(first.va, first.is_fetch(), first.writes())) first.needs_fault = true;
+  if (first.needs_fault) {
+    client_.fault(*this, first.va, first.is_fetch() ? Access::execute : first.writes() ? Access::write : Access::read);
+    return false;
+  }
+  if (mmu_.ideal()) {
+    const Piece piece = first;
+    work_->replay.erase(work_->replay.begin());
+    access(piece, nullptr, mmu_.translate_ideally(piece.va, piece.is_fetch(), piece.writes(), piece.was_miss), at_);
+    return true;
+  }
+  const std::int64_t delay = first.repeated ? 0 : std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  start_walk(first, at_ + delay).is_serial = true;
+  return wait();
+}
+
+// --- slots ---
+
+Cpu::Slot& Cpu::take_slot(const Piece& piece) {
+  SIM_ASSERT(!free_slots_.empty(), "CPU {} has no free miss slot", id_);
+  Slot& slot = *free_slots_.back();
+  free_slots_.pop_back();
+  active_.push_back(&slot);
+  slot.piece = piece, slot.is_serial = false;
+  return slot;
+}
+
+// Requires: slot.done_at says when its miss was done.
+void Cpu::free(Slot& slot) {
+  last_done_ = std::max(last_done_, slot.done_at);
+  if (slot.piece.load == work_->loads) last_load_at_ = std::max(last_load_at_, slot.done_at);
+  active_.erase(std::find(active_.begin(), active_.end(), &slot));
+  free_slots_.push_back(&slot);
+  update_stall();
+}
+
+// The oldest miss says how far the instruction stream may run ahead. With one slot nothing may, nor past a fetch.
+void Cpu::update_stall() {
+  if (active_.empty()) stall_at_ = ~0ULL;
+  else if (slots_.size() == 1 || active_.back()->piece.is_fetch()) stall_at_ = 0;
+  else stall_at_ = active_.front()->piece.instruction + config_.window;
+}
+
+// Frees the slots whose misses are done by now. True: there were some.
+bool Cpu::reap() {
+  const std::int64_t now = here();
+  const std::size_t before = active_.size();
+  for (std::size_t i = 0; i < active_.size();) {
+    Slot& slot = *active_[i];
+    if (slot.state == Slot::State::known && slot.done_at <= now) free(slot);
+    else ++i;
+  }
+  return active_.size() < before;
+}
+
+// --- translation ---
+
+Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
+  Slot& slot = take_slot(piece);
+  slot.state = Slot::State::walking;
+  slot.walk.va = piece.va, slot.walk.space = mmu_.space();
+  slot.walk.is_write = piece.writes(), slot.walk.is_execute = piece.is_fetch();
+  slot.walk.repeated = piece.repeated, slot.walk.done = &slot.walked_;
+  update_stall();
+  queue_.schedule(slot.walk_due_, clock_.time_of(at));
+  return slot;
+}
+
+void Cpu::walk_due(Slot& slot) { mmu_.walk(slot.walk); }
+
+void Cpu::walked(Slot& slot) {
+  const Piece piece = slot.piece;
+  if (slot.walk.fault) {
+    slot.done_at = now_subcycles();
+    free(slot);
+    if (slot.is_serial) work_->replay.front().needs_fault = true;
+    else to_replay(piece, true);
+    return unblock();
+  }
+  mmu_.fill(slot.walk, piece.is_fetch(), piece.was_miss);
+  if (slot.is_serial) work_->replay.erase(work_->replay.begin());
+  const TlbEntry entry = slot.walk.entry;
+  access(piece, &slot, Mmu::physical(entry.leaf, entry.size, piece.va), now_subcycles());
+  unblock();
+}
+
+// --- data, once the address is known at position `at` ---
+
+// `slot`: the piece's, if it has one.
+void Cpu::access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at) {
+  if (!caches_ || (piece.is_fetch() && !has_l1i_)) return completed(slot, piece, at);
+  access_lines(slot, piece, {align_down(pa.value, 64)}, pa + piece.bytes, at);
+}
+
+void Cpu::access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr end, std::int64_t at) {
+  const CacheEntry entry = piece.is_fetch() ? CacheEntry::l1i : CacheEntry::l1d;
+  std::uint32_t longest = 0;
+  for (; line < end; line += 64) {
+    const CacheHierarchy::Lookup found = caches_->access(id_, line, piece.writes(), entry);
+    if (found.level == CacheHierarchy::kMemory) {
+      Slot& miss = slot ? *slot : take_slot(piece);
+      miss.state = Slot::State::fetching, miss.line = line, miss.lines_end = end;
+      update_stall();
+      const Time moment = clock_.time_of(at);
+      if (moment <= queue_.now()) return memory_due(miss);
+      return queue_.schedule(miss.memory_due_, moment);
+    }
+    longest = std::max(longest, found.latency);
+  }
+  completed(slot, piece, at + std::int64_t{longest} * Clock::kSubcycles);
+}
+
+void Cpu::memory_due(Slot& slot) {
+  const CacheEntry entry = slot.piece.is_fetch() ? CacheEntry::l1i : CacheEntry::l1d;
+  caches_->fetch(slot.fetch, id_, slot.line, slot.piece.writes(), entry, slot.line_arrived_);
+}
+
+void Cpu::line_arrived(Slot& slot) {
+  access_lines(&slot, slot.piece, slot.line + 64, slot.lines_end, now_subcycles());
+  unblock();
+}
+
+// The piece is (or will be) done at position `at`; a hit in the first level needs no slot.
+void Cpu::completed(Slot* slot, const Piece& piece, std::int64_t at) {
+  if (at <= at_ + l1_latency_) {
+    if (slot) slot->done_at = at, free(*slot);
+    return;
+  }
+  Slot& miss = slot ? *slot : take_slot(piece);
+  miss.state = Slot::State::known, miss.done_at = at;
+  update_stall();
+}
+
+// --- waiting ---
+
+// Goes to the moment when the first miss of known length is done, or sleeps until an event changes something. True:
+// look again now.
+bool Cpu::wait() {
+  if (reap() || active_.empty()) return true;
+  std::int64_t first = kUnknown;
+  for (const Slot* slot : active_)
+    if (slot->state == Slot::State::known) first = std::min(first, slot->done_at);
+  is_blocked_on_walk_ = active_.front()->state == Slot::State::walking;
+  if (first != kUnknown && first <= horizon()) {
+    end_of_wait(here(), first);
+    due_ = std::max(due_, first);
+    return reap();
+  }
+  is_blocked_ = true, blocked_since_ = here();
+  if (first != kUnknown) {
+    due_ = first;
+    queue_.schedule(step_, clock_.time_of(first));
+  }
+  return false;
+}
+
+void Cpu::end_of_wait(std::int64_t since, std::int64_t until) {
+  if (is_blocked_on_walk_ && until > since) mmu_.add_stall(until - since);
+  floor_ = std::max(floor_, until);
+}
+
+// Something a blocked CPU may have waited for has happened: it looks again, now.
+void Cpu::unblock() {
+  if (!is_blocked_) return;
+  is_blocked_ = false;
+  due_ = std::max(here(), now_subcycles());
+  end_of_wait(blocked_since_, due_);
+  queue_.reschedule(step_, clock_.time_of(due_));
+}
+
+}  // namespace collapsar

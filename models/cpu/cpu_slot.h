@@ -1,0 +1,30 @@
+// One miss under way. Included by cpu*.cc alone.
+#pragma once
+
+#include "models/cpu/cpu.h"
+
+namespace collapsar {
+
+struct Cpu::Slot {
+  enum class State : std::uint8_t { walking, fetching, known };
+  explicit Slot(Cpu* cpu) : owner(cpu) {}
+  void walk_due() { owner->walk_due(*this); }
+  void walked() { owner->walked(*this); }
+  void memory_due() { owner->memory_due(*this); }
+  void line_arrived() { owner->line_arrived(*this); }
+
+  Cpu* owner;
+  State state = State::known;
+  bool is_serial = false;        // serves the first piece of the replay list
+  std::int64_t done_at = 0;      // state known
+  PhysAddr line{}, lines_end{};  // lines still to be accessed
+  Piece piece;
+  WalkRequest walk;
+  LineFetch fetch;
+  Event walk_due_ = event<&Slot::walk_due>(this, "cpu.walk_due", Phase::cpu);
+  Event walked_ = event<&Slot::walked>(this, "cpu.walked", Phase::completion);
+  Event memory_due_ = event<&Slot::memory_due>(this, "cpu.memory_due", Phase::cpu);
+  Event line_arrived_ = event<&Slot::line_arrived>(this, "cpu.line_arrived", Phase::completion);
+};
+
+}  // namespace collapsar

@@ -1,0 +1,97 @@
+// AssocCache: a set-associative store of translations with a replacement policy.
+//
+// Models:      sets x ways, any number of sets; LRU, tree-PLRU or random replacement; a key may be confined to the
+//              first few ways of its set.
+// Simplified:  an erased entry leaves the PLRU tree as it is.
+// Time:        none.
+// Owns:        keys and values. A key is never 0.
+// Source:      true LRU by time of use; tree-PLRU as Intel SDM Vol. 3A, "Cache Control", calls pseudo-LRU, extended to
+//              any number of ways by leaving out the branches that lead beyond the last way.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+#include "sim/core/random.h"
+
+namespace collapsar {
+
+enum class Replacement : std::uint8_t { lru, plru, random };
+template <>
+struct EnumNames<Replacement> {
+  static constexpr std::array<std::pair<std::string_view, Replacement>, 3> names{
+      {{"lru", Replacement::lru}, {"plru", Replacement::plru}, {"random", Replacement::random}}};
+};
+
+class AssocCache {
+ public:
+  static constexpr std::uint32_t kMiss = ~0U;
+  static constexpr std::uint32_t kMostSets = 1U << 16;  // what set_of() is exact for
+  static constexpr std::uint32_t kMostWays = 1U << 12;
+
+  AssocCache(std::uint32_t sets, std::uint32_t ways, Replacement policy, Random random);
+
+  std::uint32_t sets() const { return sets_; }
+  std::uint32_t ways() const { return ways_; }
+  // number modulo sets. Without a division: the quotient is the high half of number * ceil(2^64 / sets), exact while
+  // number * sets < 2^64 (Granlund and Montgomery, PLDI 1994), so for page numbers below 2^48.
+  std::uint32_t set_of(std::uint64_t number) const {
+    if (reciprocal_ == 0) return std::uint32_t(number & (sets_ - 1));
+    return std::uint32_t(number - std::uint64_t((Wide{number} * reciprocal_) >> 64) * sets_);
+  }
+
+  // The slot of `key` in `set`, or kMiss. Recency does not change.
+  std::uint32_t find(std::uint32_t set, std::uint64_t key) const {
+    const std::uint64_t* const keys = keys_.data() + set * ways_;
+    std::uint32_t slot = kMiss;
+    for (std::uint32_t way = 0; way < ways_;
+         ++way)  // to the end: the branch that leaves earlier is guessed wrong too often
+      slot = keys[way] == key ? set * ways_ + way : slot;
+    return slot;
+  }
+  bool holds(std::uint32_t slot, std::uint64_t key) const { return keys_[slot] == key; }
+  // Makes the entry most recent.
+  void touch(std::uint32_t slot) {
+    if (policy_ == Replacement::lru) [[likely]]
+      last_use_[slot] = ++uses_;
+    else if (policy_ == Replacement::plru) point_away(slot);
+  }
+  std::uint64_t& value(std::uint32_t slot) { return values_[slot]; }
+  std::uint64_t key(std::uint32_t slot) const { return keys_[slot]; }  // 0: empty
+  std::uint32_t slots() const { return std::uint32_t(keys_.size()); }
+
+  // Puts `key` in and makes it most recent: in a free way, else in that of the policy's victim, among the first `ways`
+  // ways. Returns its slot. Requires: `key` is not there.
+  std::uint32_t insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways);
+  void erase(std::uint32_t slot) { keys_[slot] = 0, last_use_[slot] = 0; }
+  void clear() { std::fill(keys_.begin(), keys_.end(), 0), std::fill(last_use_.begin(), last_use_.end(), 0); }
+
+ private:
+  __extension__ typedef unsigned __int128 Wide;
+
+  std::uint32_t victim(std::uint32_t set, std::uint32_t ways);
+  std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const;
+  // Tree-PLRU: node n (root 1, children 2n and 2n + 1) over the next power of two of ways holds one bit: the half to
+  // evict from next.
+  std::uint32_t leaves() const { return std::bit_ceil(ways_); }
+  std::uint32_t tree_words() const { return (leaves() + 63) / 64; }
+  std::uint64_t& tree_word(std::uint32_t set, std::uint32_t node) { return tree_[set * tree_words() + node / 64]; }
+  void point_away(std::uint32_t slot);
+  std::uint32_t pointed_at(std::uint32_t set, std::uint32_t ways);
+
+  std::uint32_t sets_, ways_;
+  std::uint64_t reciprocal_;  // 0: a power of two
+  Replacement policy_;
+  Random random_;
+  std::uint64_t uses_ = 0;
+  std::vector<std::uint64_t> keys_, values_;
+  std::vector<std::uint64_t> last_use_;  // LRU; 0: empty
+  std::vector<std::uint64_t> tree_;      // PLRU
+};
+
+}  // namespace collapsar

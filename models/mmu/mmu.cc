@@ -1,0 +1,128 @@
+#include "models/mmu/mmu.h"
+
+namespace collapsar {
+
+Mmu::Mmu(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, CacheHierarchy* caches, Dram& dram, Clock clock,
+         std::uint64_t seed)
+    : config_(config),
+      l1i_(config.l1i, seed, fmt::format("tlb.{}.l1i", cpu)),
+      l1d_(config.l1d, seed, fmt::format("tlb.{}.l1d", cpu)),
+      l2_(config.split_l2() ? config.l2d : config.l2, seed, fmt::format("tlb.{}.l2", cpu)),
+      walker_(queue, config, cpu, caches, dram, clock) {
+  if (config.split_l2()) l2i_ = std::make_unique<Tlb>(config.l2i, seed, fmt::format("tlb.{}.l2i", cpu));
+  stats_.split = config.split_l2();
+}
+
+template <class F>
+void Mmu::for_each_tlb(F&& f) {
+  f(l1i_), f(l1d_), f(l2_);
+  if (l2i_) f(*l2i_);
+}
+
+void Mmu::set_space(AddressSpaceRoot space) {
+  const bool is_other = space.asid != space_.asid;
+  space_ = space;
+  if (!is_other || config_.asids) return;
+  for_each_tlb([](Tlb& tlb) { tlb.flush_all(); });
+  walker_.flush_all();
+}
+
+// --- look-ups ---
+
+L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa) {
+  const Tlb::Hit hit = l1_of(is_fetch).lookup(va, space_.asid, is_write);
+  if (!hit.leaf) return ++l1_stats(is_fetch).misses, L1Result::miss;
+  ++l1_stats(is_fetch).hits_by[unsigned(hit.size)];
+  const Pte leaf{*hit.leaf};
+  pa = physical(leaf, hit.size, va);
+  if (!is_write || is_write_ready(leaf)) return L1Result::hit;
+  return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
+}
+
+bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  if (!hit.leaf) return ++l2_stats(is_fetch).misses, false;
+  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
+  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
+  entry = {Pte{*hit.leaf}, hit.size};
+  l1_of(is_fetch).fill(va, space_.asid, entry, is_write);
+  return true;
+}
+
+bool Mmu::would_fault(VirtAddr va, bool is_fetch, bool is_write) const {
+  const PageTable::Leaf leaf = space_.table->lookup(va);
+  if (!leaf.entry || !leaf.entry->hw_present()) return true;
+  return (is_write && !leaf.entry->writable()) || (is_fetch && !leaf.entry->executable());
+}
+
+// A repeated walk renews what is there; where the fault had its old entry flushed, it fills as a miss does.
+void Mmu::fill(const WalkRequest& request, bool is_fetch, bool was_miss) {
+  const Asid asid = request.space.asid;
+  Tlb &l1 = l1_of(is_fetch), &l2 = l2_of(is_fetch);
+  if (was_miss) {
+    ++l1_stats(is_fetch).misses_by[unsigned(request.entry.size)];
+    ++l2_stats(is_fetch).misses_by[unsigned(request.entry.size)];
+  } else {
+    const bool is_in_l1 = l1.update(request.va, asid, request.entry);
+    const bool is_in_l2 = l2.update(request.va, asid, request.entry);
+    if (is_in_l1 || is_in_l2) return;
+  }
+  l2.fill(request.va, asid, request.entry, request.is_write);
+  l1.fill(request.va, asid, request.entry, request.is_write);
+}
+
+PhysAddr Mmu::translate_ideally(VirtAddr va, bool is_fetch, bool is_write, bool was_miss) {
+  const PageTable::Leaf leaf = space_.table->lookup(va);
+  leaf.entry->set(is_write ? Pte::kAccessed | Pte::kDirty : Pte::kAccessed);
+  if (was_miss) {
+    --l1_stats(is_fetch).misses;
+    ++l1_stats(is_fetch).hits_by[unsigned(leaf.size)];
+  }
+  l1_of(is_fetch).fill(va, space_.asid, {*leaf.entry, leaf.size}, is_write);
+  return physical(*leaf.entry, leaf.size, va);
+}
+
+// --- flushes ---
+
+void Mmu::flush_range(Asid asid, VirtRange range) {
+  ++stats_.flushes;
+  for_each_tlb([&](Tlb& tlb) { stats_.flushed_pages += tlb.flush_range(asid, range); });
+  walker_.flush(asid);
+}
+
+void Mmu::flush_asid(Asid asid) {
+  ++stats_.flushes;
+  for_each_tlb([&](Tlb& tlb) { stats_.flushed_pages += tlb.flush_asid(asid); });
+  walker_.flush(asid);
+}
+
+void Mmu::check_against(Asid asid, const PageTable& table, const std::function<bool(VirtRange)>& is_settled) {
+  const auto check = [&](Asid entry_asid, VirtAddr va, TlbEntry entry) {
+    if (entry_asid != asid || !is_settled({va, va + page_bytes(entry.size)})) return;
+    const PageTable::Leaf leaf = table.lookup(va);
+    SIM_ASSERT(leaf.entry && leaf.entry->hw_present(), "TLB holds {:#x} of space {}, which the page table does not map",
+               va.value, asid);
+    SIM_ASSERT(leaf.size == entry.size && leaf.entry->pfn() == entry.leaf.pfn(),
+               "TLB maps {:#x} of space {} to frame {:#x}, the page table to {:#x}", va.value, asid,
+               entry.leaf.pfn().value, leaf.entry->pfn().value);
+    SIM_ASSERT(leaf.entry->writable() || !entry.leaf.writable(),
+               "TLB lets {:#x} of space {} be written, the page table does not", va.value, asid);
+  };
+  for_each_tlb([&](Tlb& tlb) { tlb.for_each(check); });
+}
+
+// --- counts ---
+
+MmuStats& Mmu::stats() {
+  const WalkerStats& w = walker_.stats();
+  stats_.walks = w.walks, stats_.walks_merged = w.walks_merged, stats_.walks_repeated = w.walks_repeated;
+  stats_.walk_refs = w.walk_refs, stats_.cache_hits = w.cache_hits;
+  stats_.walk_cycles = std::uint64_t(w.walk_subcycles / Clock::kSubcycles);
+  stats_.walk_active_cycles = std::uint64_t(w.active_subcycles / Clock::kSubcycles);
+  stats_.stall_cycles = std::uint64_t(stall_subcycles_ / Clock::kSubcycles);
+  for (TlbStats* level : {&stats_.l1i, &stats_.l1d, &stats_.l2, &stats_.l2i, &stats_.l2d})
+    level->hits = level->hits_by[0] + level->hits_by[1] + level->hits_by[2];
+  return stats_;
+}
+
+}  // namespace collapsar

@@ -1,0 +1,132 @@
+// Mmu: translates: TLBs in front, walkers behind.
+//
+// Models:      L1 instruction and data TLBs, L2 (unified or split), the walker. A walk fills L1 and L2; an L2 hit fills
+//              L1; an eviction in one level leaves the other alone. A write that hits a clean entry walks again for the
+//              dirty bit.
+// Time:        an L1 hit is free, an L2 hit adds l2_latency; walks take their reads.
+// Owns:        the TLBs and the walker of one CPU.
+// Source:      design, section 5; Intel SDM Vol. 3A, "Caching Translation Information".
+//
+// Counting:    a reference counts once per level and page, as a hit or a miss, however often it is retried; the caller
+//              remembers that it has been looked up. The page size of a miss is known, and counted, when it is
+//              resolved.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "models/mmu/kernel_port.h"
+#include "models/mmu/tlb.h"
+#include "models/mmu/walker.h"
+
+namespace collapsar {
+
+struct MmuStats {
+  TlbStats l1i, l1d, l2, l2i, l2d;
+  std::uint64_t walks = 0, walks_merged = 0, walks_repeated = 0, walk_refs = 0;
+  std::uint64_t walk_cycles = 0, walk_active_cycles = 0, stall_cycles = 0;
+  std::array<std::uint64_t, 6> cache_hits{};
+  std::uint64_t flushes = 0, flushed_pages = 0;
+  bool split = false;
+  template <class V>
+  void describe(V& v) {
+    v.group("l1i", l1i);
+    v.group("l1d", l1d);
+    if (split) v.group("l2i", l2i), v.group("l2d", l2d);
+    else v.group("l2", l2);
+    v("walks", walks, "walks", "page walks started");
+    v("walks_merged", walks_merged, "look-ups", "L2 misses that joined a walk of their page already under way");
+    v("walks_repeated", walks_repeated, "walks", "of these: after a fault, or for a dirty bit");
+    v("walk_refs", walk_refs, "reads", "page-table entries read");
+    v("walk_cache.hits.pd", cache_hits[2], "walks", "began below a cached level-2 entry");
+    v("walk_cache.hits.pdpt", cache_hits[3], "walks", "began below a cached level-3 entry");
+    v("walk_cache.hits.pml4", cache_hits[4], "walks", "began below a cached level-4 entry");
+    v("walk_cache.hits.pml5", cache_hits[5], "walks", "began below a cached level-5 entry");
+    v("walk_cycles", walk_cycles, "cycles", "sum over all walks");
+    v("walk_active_cycles", walk_active_cycles, "cycles", "with at least one walker busy, per CPU");
+    v("stall_cycles", stall_cycles, "cycles", "in which a CPU could not go on for want of a translation");
+    v("flushes", flushes, "flushes", "TLB flushes that took effect, summed over CPUs");
+    v("flushed_pages", flushed_pages, "entries", "that flushes dropped");
+  }
+};
+
+// What an L1 look-up says.
+enum class L1Result : std::uint8_t { hit, needs_dirty, not_allowed, miss };
+
+class Mmu {
+ public:
+  Mmu(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, CacheHierarchy* caches, Dram& dram, Clock clock,
+      std::uint64_t seed);
+
+  // Switches to another address space; flushes everything if the machine has no ASIDs.
+  void set_space(AddressSpaceRoot space);
+  const AddressSpaceRoot& space() const { return space_; }
+
+  // --- the hot path ---
+  // The L1 entry, made most recent; no leaf: a miss. Not counted: the caller counts the references that need no more
+  // than this, and sends the rest to lookup_l1() or, after a miss, to count_l1_miss(). Looking up twice is harmless:
+  // what missed changes nothing, and what was last looked up keeps its recency.
+  Tlb::Hit find_l1(VirtAddr va, bool is_fetch, bool is_write) {
+    return (is_fetch ? l1i_ : l1d_).lookup(va, space_.asid, is_write);
+  }
+  // Whether a write may go on without a walk.
+  static bool is_write_ready(Pte leaf) { return (leaf.bits & kWriteReady) == kWriteReady; }
+  void count_l1_hits(bool is_fetch, PageSize size, std::uint64_t count) {
+    (is_fetch ? stats_.l1i : stats_.l1d).hits_by[unsigned(size)] += count;
+  }
+  void count_l1_miss(bool is_fetch) { ++l1_stats(is_fetch).misses; }
+  // One L1 look-up, counted. On hit and needs_dirty `pa` is where the reference goes.
+  L1Result lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa);
+  static PhysAddr physical(Pte leaf, PageSize size, VirtAddr va) {
+    return {(leaf.bits & Pte::kFrameMask) + (va.value & (page_bytes(size) - 1))};
+  }
+
+  // --- after an L1 miss ---
+  // Looks the second level up, counted; on a hit fills L1 and gives the entry.
+  bool lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry);
+  // Whether the page table would refuse this access now. A reference that would fault is not started beside others.
+  bool would_fault(VirtAddr va, bool is_fetch, bool is_write) const;
+  // Starts or joins a walk. Requires: now is the moment the L2 miss is known.
+  void walk(WalkRequest& request) { walker_.submit(request); }
+  // The walk's answer goes into the TLBs. For a miss also says which page size it was.
+  void fill(const WalkRequest& request, bool is_fetch, bool was_miss);
+  std::uint32_t l2_latency() const { return config_.l2_latency; }
+
+  // --- ideal ---
+  bool ideal() const { return config_.ideal; }
+  // Takes the entry from the page table; a miss that was counted becomes a hit. Requires: !would_fault().
+  PhysAddr translate_ideally(VirtAddr va, bool is_fetch, bool is_write, bool was_miss);
+
+  // --- flushes (shootdown.h) ---
+  // The paging-structure caches forget the whole address space, whether or not tables were freed: INVLPG drops their
+  // entries for any address (Intel SDM Vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches").
+  void flush_range(Asid asid, VirtRange range);
+  void flush_asid(Asid asid);
+
+  // SIM_ASSERTs that every entry of `asid` for whose page `is_settled` agrees with `table` (frame, size, not more
+  // rights than the table grants).
+  void check_against(Asid asid, const PageTable& table, const std::function<bool(VirtRange)>& is_settled);
+  void set_observer(WalkObserver* observer) { walker_.set_observer(observer); }
+  // With the walker's counts brought in.
+  MmuStats& stats();
+  void add_stall(std::int64_t subcycles) { stall_subcycles_ += subcycles; }
+
+ private:
+  static constexpr std::uint64_t kWriteReady = Pte::kWritable | Pte::kDirty;
+  Tlb& l1_of(bool is_fetch) { return is_fetch ? l1i_ : l1d_; }
+  Tlb& l2_of(bool is_fetch) { return is_fetch && l2i_ ? *l2i_ : l2_; }
+  TlbStats& l1_stats(bool is_fetch) { return is_fetch ? stats_.l1i : stats_.l1d; }
+  TlbStats& l2_stats(bool is_fetch) { return !l2i_ ? stats_.l2 : is_fetch ? stats_.l2i : stats_.l2d; }
+  template <class F>
+  void for_each_tlb(F&& f);
+
+  const MmuConfig& config_;
+  AddressSpaceRoot space_;
+  Tlb l1i_, l1d_, l2_;
+  std::unique_ptr<Tlb> l2i_;  // split: instruction side; l2_ is then the data side
+  Walker walker_;
+  MmuStats stats_;
+  std::int64_t stall_subcycles_ = 0;
+};
+
+}  // namespace collapsar

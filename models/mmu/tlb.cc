@@ -1,0 +1,110 @@
+#include "models/mmu/tlb.h"
+
+namespace collapsar {
+
+Tlb::Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name) {
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const TlbArrayConfig& array = arrays[i];
+    is_split_ |= array.access != TlbAccess::any;
+    arrays_.emplace_back(array.sets, array.total_ways(), array.replacement,
+                         Random(seed, fmt::format("{}.{}", name, i)));
+  }
+  for (const bool is_store : {false, true})
+    for (const PageSize size : {PageSize::k4K, PageSize::k2M, PageSize::k1G}) add_pick(arrays, size, is_store);
+  hints_.resize((is_split_ ? 2 : 1) * kHints);
+}
+
+void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store) {
+  Pick pick{size, std::uint32_t(members_.size()), 0, 0};
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const std::uint32_t ways = arrays[i].ways_for(size);
+    if (!arrays[i].serves(is_store) || ways == 0) continue;
+    members_.push_back({&arrays_[i], ways});
+    ++pick.count, pick.sets = arrays[i].sets;
+  }
+  if (pick.count > 0) picks_[is_store].push_back(pick);
+}
+
+const Tlb::Pick* Tlb::pick_of(PageSize size, bool is_store) const {
+  for (const Pick& pick : picks_[is_store])
+    if (pick.size == size) return &pick;
+  return nullptr;
+}
+
+Tlb::Hit Tlb::search(VirtAddr va, Asid asid, bool is_store, Place& place) {
+  for (const Pick& pick : picks_[is_store]) {
+    if (!has_been_filled_[unsigned(pick.size)]) continue;
+    const std::uint64_t number = va.value >> page_shift(pick.size);
+    AssocCache& array = *member(pick, number).array;
+    const std::uint32_t slot = array.find(array.set_of(number), key_of(number, pick.size, asid));
+    if (slot == AssocCache::kMiss) continue;
+    array.touch(slot);
+    place = {&array, slot, pick.size};
+    return {&array.value(slot), pick.size};
+  }
+  return {};
+}
+
+Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint) {
+  const Hit hit = search(va, asid, is_store, hint);
+  if (!hit.leaf) return hit;
+  hint.page = va.value >> kPageShift | std::uint64_t{asid} << kAsidShift;
+  hint.key = hint.array->key(hint.slot);
+  return hit;
+}
+
+void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+  const Pick* const pick = pick_of(entry.size, is_store);
+  if (!pick) return;
+  SIM_ASSERT(asid < 1U << (64 - kAsidShift), "address space {} has no tag", asid);
+  has_been_filled_[unsigned(entry.size)] = true;
+  const std::uint64_t number = va.value >> page_shift(entry.size);
+  AssocCache& array = *member(*pick, number).array;
+  const std::uint32_t set = array.set_of(number);
+  const std::uint64_t key = key_of(number, entry.size, asid);
+  if (const std::uint32_t slot = array.find(set, key); slot != AssocCache::kMiss) {
+    array.value(slot) = entry.leaf.bits;
+    array.touch(slot);
+  } else {
+    array.insert(set, key, entry.leaf.bits, member(*pick, number).ways);
+  }
+}
+
+bool Tlb::update(VirtAddr va, Asid asid, TlbEntry entry) {
+  const std::uint64_t number = va.value >> page_shift(entry.size);
+  const std::uint64_t key = key_of(number, entry.size, asid);
+  bool is_found = false;
+  for (AssocCache& array : arrays_) {
+    const std::uint32_t slot = array.find(array.set_of(number), key);
+    if (slot == AssocCache::kMiss) continue;
+    array.value(slot) = entry.leaf.bits;
+    is_found = true;
+  }
+  return is_found;
+}
+
+template <class Drop>
+std::uint64_t Tlb::drop_if(Drop&& drop) {
+  std::uint64_t dropped = 0;
+  for (AssocCache& array : arrays_)
+    for (std::uint32_t slot = 0; slot < array.slots(); ++slot)
+      if (const std::uint64_t key = array.key(slot); key && drop(key)) array.erase(slot), ++dropped;
+  return dropped;
+}
+
+std::uint64_t Tlb::flush_range(Asid asid, VirtRange range) {
+  return drop_if([&](std::uint64_t key) {
+    const VirtAddr start = address_in(key);
+    return asid_in(key) == asid && range.overlaps({start, start + page_bytes(size_in(key))});
+  });
+}
+
+std::uint64_t Tlb::flush_asid(Asid asid) {
+  return drop_if([&](std::uint64_t key) { return asid_in(key) == asid; });
+}
+
+void Tlb::flush_all() {
+  for (AssocCache& array : arrays_) array.clear();
+}
+
+}  // namespace collapsar

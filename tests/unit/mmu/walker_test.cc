@@ -1,0 +1,309 @@
+#include "models/mmu/walker.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+namespace collapsar {
+namespace {
+
+constexpr Duration kRead = std::chrono::nanoseconds(100);  // of memory
+constexpr Duration kCycle = std::chrono::nanoseconds(1);
+constexpr std::uint64_t kFlags = Pte::kPresent | Pte::kUser;
+
+MmuConfig machine(std::uint32_t walkers, unsigned levels = 4) {
+  MmuConfig config;
+  config.walkers = walkers, config.levels = levels;
+  return config;
+}
+
+struct Ask {
+  explicit Ask(EventQueue& q) : queue(q) { request.done = &event_; }
+  void answered() { at = queue.now(), ++answers; }
+  Duration took() const { return at - kTimeZero; }
+  EventQueue& queue;
+  WalkRequest request;
+  Time at = kNever;
+  unsigned answers = 0;
+  Event event_ = event<&Ask::answered>(this, "test.answered", Phase::completion);
+};
+
+struct Bench : WalkObserver {
+  explicit Bench(MmuConfig c, bool with_caches = false, Duration read = kRead)
+      : config(std::move(c)),
+        memory(MemoryConfig{Bytes{64 * kMiB}}),
+        table(memory, config.levels),
+        dram(queue, ideal(read)) {
+    if (with_caches) caches.emplace(queue, dram, CachesConfig{}, 1, clock);
+    walker.emplace(queue, config, 0, caches ? &*caches : nullptr, dram, clock);
+    walker->set_observer(this);
+  }
+  ~Bench() override { queue.clear(); }
+  static DramConfig ideal(Duration read) {
+    DramConfig config;
+    config.ideal = read;
+    return config;
+  }
+  void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) override {
+    observed.push_back({asid, va, subcycles / Clock::kSubcycles});
+  }
+  Pte& map(VirtAddr va, std::uint64_t flags = kFlags) {
+    EXPECT_TRUE(table.ensure_pte_table(va));
+    return *table.pte(va) = Pte::make(Pfn{++frames}, flags), *table.pte(va);
+  }
+  void map_huge(VirtAddr va, PageSize size) {
+    EXPECT_TRUE(size == PageSize::k2M ? table.ensure_pmd_table(va) : table.ensure_pud_table(va));
+    table.map_huge(va, Pte::make(Pfn{512 * 512}, kFlags | Pte::kHuge), size);
+  }
+  Ask& submit(VirtAddr va, Access access = Access::read, bool repeated = false) {
+    Ask& ask = asks.emplace_back(queue);
+    ask.request.va = va, ask.request.space = {&table, 1};
+    ask.request.is_write = access == Access::write, ask.request.is_execute = access == Access::execute;
+    ask.request.repeated = repeated;
+    walker->submit(ask.request);
+    return ask;
+  }
+  Ask& walk(VirtAddr va, Access access = Access::read) {
+    Ask& ask = submit(va, access);
+    queue.run();
+    return ask;
+  }
+  const WalkerStats& stats() { return walker->stats(); }
+
+  MmuConfig config;
+  Clock clock{Frequency{1e9}};
+  EventQueue queue;
+  PhysicalMemory memory;
+  PageTable table;
+  Dram dram;
+  std::optional<CacheHierarchy> caches;
+  std::optional<Walker> walker;
+  std::deque<Ask> asks;
+  std::uint64_t frames = 1000;
+  struct Observed {
+    Asid asid;
+    VirtAddr va;
+    std::int64_t cycles;
+  };
+  std::vector<Observed> observed;
+};
+
+constexpr VirtAddr kPage{(3ULL << 39) + (5ULL << 30) + (7ULL << 21) + (9ULL << 12)};
+
+TEST(Walker, ReadsOneEntryForEachLevel) {
+  for (const unsigned levels : {4U, 5U}) {
+    Bench bench(machine(1, levels));
+    bench.map(kPage);
+    const Ask& ask = bench.walk(kPage + 123);
+    EXPECT_EQ(ask.took(), levels * kRead);
+    EXPECT_FALSE(ask.request.fault);
+    EXPECT_EQ(ask.request.entry.size, PageSize::k4K);
+    EXPECT_EQ(ask.request.entry.leaf.pfn().value, bench.frames);
+    EXPECT_EQ(bench.stats().walk_refs, levels);
+    EXPECT_EQ(bench.stats().walk_subcycles, levels * (kRead / kCycle) * Clock::kSubcycles);
+    EXPECT_EQ(bench.observed.at(0).cycles, levels * (kRead / kCycle));
+  }
+}
+
+TEST(Walker, AHugeLeafEndsTheWalkEarly) {
+  for (const PageSize size : {PageSize::k2M, PageSize::k1G}) {
+    Bench bench(machine(1));
+    bench.map_huge(kPage, size);
+    const Ask& ask = bench.walk(kPage);
+    EXPECT_EQ(ask.took(), (4 - unsigned(size)) * kRead);
+    EXPECT_EQ(ask.request.entry.size, size);
+  }
+}
+
+TEST(Walker, BeginsBelowTheDeepestCachedEntry) {
+  Bench bench(machine(1));
+  const std::array<VirtAddr, 4> neighbours{kPage, kPage + kPageBytes, kPage + kHugeBytes, kPage + kGiB};
+  for (const VirtAddr va : neighbours) bench.map(va);
+  std::uint64_t refs = 0;
+  for (const auto& [va, reads] :
+       {std::pair{neighbours[0], 4}, {neighbours[1], 1}, {neighbours[2], 2}, {neighbours[3], 3}}) {
+    const Time start = bench.queue.now();
+    EXPECT_EQ(bench.walk(va).at - start, reads * kRead);
+    EXPECT_EQ(bench.stats().walk_refs, refs += unsigned(reads));
+  }
+  EXPECT_EQ(bench.stats().cache_hits, (std::array<std::uint64_t, 6>{0, 0, 1, 1, 1, 0}));
+}
+
+TEST(Walker, PagingStructureCachesAreLruOfTheirSize) {
+  MmuConfig config = machine(1);
+  config.walk_cache = {.pml5 = 0, .pml4 = 0, .pdpt = 0, .pd = 2};
+  Bench bench(config);
+  const auto reads = [&](unsigned region) {
+    const VirtAddr va = kPage + region * kHugeBytes;
+    if (!bench.table.pte(va)) bench.map(va);
+    const std::uint64_t before = bench.stats().walk_refs;
+    bench.walk(va);
+    return bench.stats().walk_refs - before;
+  };
+  EXPECT_EQ(reads(0), 4U);
+  EXPECT_EQ(reads(1), 4U);
+  EXPECT_EQ(reads(0), 1U);
+  EXPECT_EQ(reads(2), 4U);  // in the place of 1
+  EXPECT_EQ(reads(0), 1U);
+  EXPECT_EQ(reads(1), 4U);
+}
+
+TEST(Walker, ReadsTakeAsLongAsTheLevelWhereTheirLineIs) {
+  MmuConfig config = machine(1);
+  config.walk_cache = {.pml5 = 0, .pml4 = 0, .pdpt = 0, .pd = 0};
+  Bench bench(config, true);
+  const CachesConfig defaults;
+  bench.map(kPage), bench.map(kPage + kPageBytes);
+  const Duration miss = defaults.l3->latency * kCycle + kRead;
+  EXPECT_EQ(bench.walk(kPage).took(), 4 * miss);
+  Time start = bench.queue.now();
+  EXPECT_EQ(bench.walk(kPage + kPageBytes).at - start, 4 * defaults.l1d.latency * kCycle) << "its PTE shares the line";
+
+  bench.config.walk_entry = WalkEntry::l2;
+  start = bench.queue.now();
+  EXPECT_EQ(bench.walk(kPage).at - start, 4 * defaults.l2->latency * kCycle);
+}
+
+TEST(Walker, RequestsForOnePageMerge) {
+  Bench bench(machine(2));
+  bench.map(kPage), bench.map(kPage + kPageBytes);
+  const Ask &first = bench.submit(kPage), &other = bench.submit(kPage + kPageBytes);
+  bench.queue.run_until(kTimeZero + kRead);
+  const Ask &late = bench.submit(kPage + 8), &repeated = bench.submit(kPage, Access::read, true);
+  bench.queue.run();
+  EXPECT_EQ(first.took(), 4 * kRead);
+  EXPECT_EQ(late.took(), 4 * kRead);
+  EXPECT_EQ(other.took(), 4 * kRead);
+  EXPECT_EQ(repeated.took(), 5 * kRead) << "a repeated walk is one of its own; it waits, then reads the PTE";
+  EXPECT_EQ(bench.stats().walks, 3U);
+  EXPECT_EQ(bench.stats().walks_merged, 1U);
+  EXPECT_EQ(bench.stats().walks_repeated, 1U);
+}
+
+TEST(Walker, EachOfTheMergedGetsItsOwnAnswer) {
+  Bench bench(machine(1));
+  const Pte& entry = bench.map(kPage, kFlags | Pte::kNoExec);
+  const Ask &read = bench.submit(kPage), &write = bench.submit(kPage, Access::write),
+            &execute = bench.submit(kPage, Access::execute);
+  bench.queue.run();
+  EXPECT_FALSE(read.request.fault);
+  EXPECT_TRUE(write.request.fault && execute.request.fault);
+  EXPECT_TRUE(entry.accessed() && !entry.dirty());
+  EXPECT_EQ(bench.stats().walks, 1U);
+}
+
+TEST(Walker, AWriteThatJoinsSetsTheDirtyBitForAll) {
+  Bench bench(machine(1));
+  const Pte& entry = bench.map(kPage, kFlags | Pte::kWritable);
+  const Ask &read = bench.submit(kPage), &write = bench.submit(kPage, Access::write);
+  bench.queue.run();
+  EXPECT_TRUE(entry.dirty());
+  EXPECT_TRUE(read.request.entry.leaf.dirty() && write.request.entry.leaf.dirty());
+}
+
+TEST(Walker, MoreWalksThanWalkersWaitInOrder) {
+  Bench bench(machine(2));
+  std::vector<const Ask*> asks;
+  for (unsigned i = 0; i < 6; ++i) {  // regions of their own: four reads each
+    bench.map(kPage + i * (1ULL << 39));
+    asks.push_back(&bench.submit(kPage + i * (1ULL << 39)));
+  }
+  bench.queue.run();
+  for (unsigned i = 0; i < 6; ++i) EXPECT_EQ(asks[i]->took(), (i / 2 + 1) * 4 * kRead) << i;
+  EXPECT_EQ(bench.stats().active_subcycles, 12 * (kRead / kCycle) * Clock::kSubcycles);
+  EXPECT_EQ(bench.stats().walk_subcycles, 24 * (kRead / kCycle) * Clock::kSubcycles);
+}
+
+TEST(Walker, RequestsMergeWhileTheyWaitAndFreeNoWalkerForNothing) {
+  Bench bench(machine(1));
+  const VirtAddr far = kPage + (1ULL << 39), farther = kPage + (2ULL << 39);
+  for (const VirtAddr va : {kPage, far, farther}) bench.map(va);
+  bench.submit(kPage);
+  const Ask &a = bench.submit(far), &b = bench.submit(far + 64), &c = bench.submit(farther);
+  bench.queue.run();
+  EXPECT_EQ(a.took(), 8 * kRead);
+  EXPECT_EQ(b.took(), 8 * kRead);
+  EXPECT_EQ(c.took(), 12 * kRead);
+  EXPECT_EQ(bench.stats().walks, 3U);
+  EXPECT_EQ(bench.stats().walks_merged, 1U);
+}
+
+TEST(Walker, SetsAccessedAndDirtyBitsOnlyWhereTheAccessIsAllowed) {
+  Bench bench(machine(1));
+  const Pte& entry = bench.map(kPage);
+  EXPECT_TRUE(bench.walk(kPage, Access::write).request.fault);
+  EXPECT_FALSE(entry.accessed() || entry.dirty());
+  bench.walk(kPage);
+  EXPECT_TRUE(entry.accessed() && !entry.dirty());
+  bench.map(kPage, kFlags | Pte::kWritable);
+  EXPECT_TRUE(bench.walk(kPage, Access::write).request.entry.leaf.dirty());
+  EXPECT_TRUE(entry.dirty());
+}
+
+TEST(Walker, FaultsAtTheFirstEntryThatIsNotPresent) {
+  Bench bench(machine(1));
+  bench.map(kPage);
+  const auto refs = [&](VirtAddr va) {
+    bench.walker->flush(1);
+    const std::uint64_t before = bench.stats().walk_refs;
+    EXPECT_TRUE(bench.walk(va).request.fault);
+    return bench.stats().walk_refs - before;
+  };
+  EXPECT_EQ(refs(kPage + kPageBytes), 4U);
+  EXPECT_EQ(refs(kPage + kHugeBytes), 3U);
+  EXPECT_EQ(refs(kPage + kGiB), 2U);
+  EXPECT_EQ(refs(kPage + (1ULL << 39)), 1U);
+  *bench.table.pte(kPage) = Pte::make_swap(5);
+  EXPECT_EQ(refs(kPage), 4U);
+  *bench.table.pte(kPage) = Pte::make(Pfn{7}, Pte::kProtNone);
+  EXPECT_EQ(refs(kPage), 4U);
+}
+
+TEST(Walker, TheEntryCountsAsItIsWhenTheReadCompletes) {
+  Bench bench(machine(1));
+  Pte& entry = bench.map(kPage);
+  const Ask& ask = bench.submit(kPage);
+  bench.queue.run_until(kTimeZero + 4 * kRead - kCycle);
+  entry = Pte::make(Pfn{77}, kFlags);
+  bench.queue.run();
+  EXPECT_EQ(ask.request.entry.leaf.pfn().value, 77U);
+}
+
+TEST(Walker, AFlushMakesWalksStartAgainAtTheRoot) {
+  Bench bench(machine(2));
+  bench.map(kPage);
+  bench.walk(kPage);
+  const Time start = bench.queue.now();
+  const Ask& ask = bench.submit(kPage);  // would need the PTE only
+  bench.queue.run_until(start + kRead / 2);
+  bench.walker->flush(2);  // another address space
+  bench.walker->flush(1);
+  bench.queue.run();
+  EXPECT_EQ(ask.at - start, kRead + 4 * kRead);
+  EXPECT_EQ(bench.stats().restarts, 1U);
+}
+
+TEST(Walker, AFlushOfAnotherSpaceLeavesWalksAlone) {
+  Bench bench(machine(1));
+  bench.map(kPage);
+  const Ask& ask = bench.submit(kPage);
+  bench.queue.run_until(kTimeZero + kRead);
+  bench.walker->flush(2);
+  bench.queue.run();
+  EXPECT_EQ(ask.took(), 4 * kRead);
+}
+
+TEST(Walker, ATableThatGoesAwayInMidWalkMeansAFreshStart) {
+  Bench bench(machine(1));
+  bench.map(kPage);
+  const Ask& ask = bench.submit(kPage);
+  bench.queue.run_until(kTimeZero + 3 * kRead);  // the PTE is being read
+  PageTable::Table* const table = bench.table.detach_pte_table(kPage);
+  bench.queue.run();
+  EXPECT_TRUE(ask.request.fault);
+  EXPECT_EQ(ask.took(), 4 * kRead + kRead) << "the PTE in vain, then the PMD entry, below the cached PDPTE";
+  bench.table.attach_pte_table(kPage, table);
+}
+
+}  // namespace
+}  // namespace collapsar
