@@ -102,7 +102,7 @@ class Cpu : public InterruptSink {
   void give_stolen_time();
   Stop run_hits();
   template <bool kCaches>
-  [[gnu::always_inline]] bool hits(const Record& r, PageSize& size);
+  [[gnu::always_inline]] inline bool hits(const Record& r, PageSize& size);
   template <bool kCaches, Style kStyle>
   Stop run_hits_as();
   void wait_for_next();

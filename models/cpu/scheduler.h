@@ -59,6 +59,7 @@ struct ReplayConfig {
   std::uint64_t repeat = 1;
   std::uint64_t warmup = 0;  // references before counting starts
   Prefault prefault = Prefault::touched;
+  std::uint32_t levels = 4;  // of the page tables: how far user addresses go
 };
 
 class Scheduler : public CpuClient, public CpuPort {
@@ -106,6 +107,7 @@ class Scheduler : public CpuClient, public CpuPort {
   bool pull();
   bool is_repeated(const TraceItem& item) const;
   bool fill_queue(Thread& t);
+  void refuse_beyond_user_space(const TraceRun& run) const;
   void take_in(TraceItem&& item);
   void start_now(Thread& t, const TraceEvent& event);
   Thread& thread(std::uint32_t pid, std::uint32_t tid);

@@ -116,6 +116,20 @@ bool Scheduler::is_repeated(const TraceItem& item) const {
   return !event || event->op == TraceEvent::Op::idle;
 }
 
+// The user half of an address space ends at 2^47 with 4 levels of page table and at 2^56 with 5.
+void Scheduler::refuse_beyond_user_space(const TraceRun& run) const {
+  const std::uint64_t end = 1ULL << (replay_.levels == 5 ? 56 : 47);
+  std::uint64_t highest = 0;
+  for (const Record& r : run.records) highest = std::max(highest, r.va);
+  if (highest < end - kPageBytes * 2) return;
+  for (const Record& r : run.records)
+    if (r.va >= end || r.size > end - r.va)
+      throw TraceError(
+          fmt::format("{}: record {}: address {} is beyond user space, which ends at {} with {} levels of page table{}",
+                      source_.info().name, run.first_index + std::uint64_t(&r - run.records.data()), to_hex(r.va),
+                      to_hex(end), replay_.levels, replay_.levels == 4 ? "; mmu.levels: 5 has more" : ""));
+}
+
 void Scheduler::take_in(TraceItem&& item) {
   const auto [pid, tid] = std::visit([](const auto& i) { return std::pair(i.pid, i.tid); }, item);
   Thread& t = thread(pid, tid);
@@ -123,6 +137,7 @@ void Scheduler::take_in(TraceItem&& item) {
   if (auto* run = std::get_if<TraceRun>(&item)) {
     run->begin_ns += pass_start_ns_, run->end_ns += pass_start_ns_;
     last_stamp_ns_ = std::max(last_stamp_ns_, run->end_ns);
+    refuse_beyond_user_space(*run);
     t.process->runs.insert(sequence);
     queued_references_ += run->records.size();
   } else {

@@ -41,6 +41,7 @@ L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa)
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  if (observer_) observer_->l1_missed(space_.asid, va, hit.leaf != nullptr);
   if (!hit.leaf) return ++l2_stats(is_fetch).misses, false;
   ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
   ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];

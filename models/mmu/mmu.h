@@ -106,7 +106,7 @@ class Mmu {
   // SIM_ASSERTs that every entry of `asid` for whose page `is_settled` agrees with `table` (frame, size, not more
   // rights than the table grants).
   void check_against(Asid asid, const PageTable& table, const std::function<bool(VirtRange)>& is_settled);
-  void set_observer(WalkObserver* observer) { walker_.set_observer(observer); }
+  void set_observer(WalkObserver* observer) { observer_ = observer, walker_.set_observer(observer); }
   // With the walker's counts brought in.
   MmuStats& stats();
   void add_stall(std::int64_t subcycles) { stall_subcycles_ += subcycles; }
@@ -125,6 +125,7 @@ class Mmu {
   Tlb l1i_, l1d_, l2_;
   std::unique_ptr<Tlb> l2i_;  // split: instruction side; l2_ is then the data side
   Walker walker_;
+  WalkObserver* observer_ = nullptr;
   MmuStats stats_;
   std::int64_t stall_subcycles_ = 0;
 };

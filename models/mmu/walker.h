@@ -46,11 +46,12 @@ struct WalkRequest {
   }
 };
 
-// Told of every finished walk, for per-range and per-mapping accounts.
+// Told of every L1 miss and every finished walk, for per-range and per-mapping accounts.
 class WalkObserver {
  public:
   virtual ~WalkObserver() = default;
   virtual void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) = 0;
+  virtual void l1_missed(Asid /*asid*/, VirtAddr /*va*/, bool /*hits_l2*/) {}
 };
 
 // Small fully associative LRU store of page-table entries of one level.

@@ -12,6 +12,12 @@ ShootdownCosts shootdown_costs(const KernelCosts& costs) {
           .ipi_receive = costs.ipi_receive};
 }
 
+ReplayConfig replay_of(const ExperimentConfig& config) {
+  ReplayConfig replay = config.trace.replay;
+  replay.levels = config.mmu.levels;
+  return replay;
+}
+
 }  // namespace
 
 Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwitches switches)
@@ -22,7 +28,7 @@ Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwi
       dram_(queue_, config_.dram),
       swap_(queue_, config_.swap, config_.seed),
       shootdown_(shootdown_costs(config_.kernel.costs)),
-      scheduler_(queue_, config_.cpu, config_.trace.replay, source, config_.kernel.costs.context_switch) {
+      scheduler_(queue_, config_.cpu, replay_of(config_), source, config_.kernel.costs.context_switch) {
   if (config_.caches) caches_.emplace(queue_, dram_, *config_.caches, config_.cpu.count, clock_);
   CacheHierarchy* caches = caches_ ? &*caches_ : nullptr;
   for (CpuId id = 0; id < config_.cpu.count; ++id) {

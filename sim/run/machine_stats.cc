@@ -65,7 +65,8 @@ struct PeakMemory {
 
 // One mapping of one process, over all address spaces the process has had.
 struct MappingStats {
-  std::uint64_t minor = 0, major = 0, huge_faults = 0, collapsed = 0, walks = 0, walk_cycles = 0;
+  std::uint64_t minor = 0, major = 0, huge_faults = 0, collapsed = 0, l1_misses = 0, l2_misses = 0, walks = 0,
+                walk_cycles = 0;
   MappingUse use;
   bool is_blank() const { return !(minor | major | huge_faults | collapsed | walks | use.anon | use.file); }
   template <class V>
@@ -73,6 +74,8 @@ struct MappingStats {
     v("faults.minor", minor, "faults", "in this mapping");
     v("faults.major", major, "faults", "in this mapping");
     v("faults.huge", huge_faults, "faults", "in this mapping, resolved with a 2 MiB page");
+    v("mmu.l1.misses", l1_misses, "look-ups", "in either L1 TLB for addresses of this mapping");
+    v("mmu.l2.misses", l2_misses, "look-ups", "for addresses of this mapping");
     v("mmu.walks", walks, "walks", "for addresses of this mapping");
     v("mmu.walk_cycles", walk_cycles, "cycles", "in walks for addresses of this mapping");
     v("khugepaged.pages_collapsed", collapsed, "ranges", "of this mapping collapsed");
@@ -123,6 +126,7 @@ struct Held {
 void add(MappingStats& to, const Mapping& mapping, const WalkCount& walks, const MappingUse& use) {
   to.minor += mapping.faults_minor, to.major += mapping.faults_major, to.huge_faults += mapping.faults_huge;
   to.collapsed += mapping.collapsed;
+  to.l1_misses += walks.l1_misses, to.l2_misses += walks.l2_misses;
   to.walks += walks.walks, to.walk_cycles += walks.cycles();
   to.use.anon += use.anon, to.use.file += use.file, to.use.huge += use.huge;
 }

@@ -18,7 +18,7 @@
 namespace collapsar {
 
 struct WalkCount {
-  std::uint64_t walks = 0;
+  std::uint64_t walks = 0, l1_misses = 0, l2_misses = 0;  // misses: of mappings only
   std::int64_t subcycles = 0;
   std::uint64_t cycles() const { return static_cast<std::uint64_t>(subcycles) / Clock::kSubcycles; }
   void add(std::int64_t length) { ++walks, subcycles += length; }
@@ -35,9 +35,16 @@ class WalkAccount : public WalkObserver {
   WalkAccount(Processes& processes, const Scheduler& scheduler, Shootdown& shootdown)
       : processes_(processes), scheduler_(scheduler), shootdown_(shootdown) {}
 
+  void l1_missed(Asid asid, VirtAddr va, bool hits_l2) override {
+    Space& space = space_of(asid);
+    const MappingId mapping = mapping_at(space, va);
+    if (mapping == kUnnamed) return;
+    ++space.by_mapping[mapping].l1_misses;
+    space.by_mapping[mapping].l2_misses += !hits_l2;
+  }
   void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) override {
     Space& space = space_of(asid);
-    const MappingId mapping = space.is_in_last(va, scheduler_.stats().events) ? space.last_mapping : look_up(space, va);
+    const MappingId mapping = mapping_at(space, va);
     RangeWalks& range = space.ranges[va.value / kHugeBytes];
     if (range.walks == 0) range.mapping = mapping;
     range.add(subcycles);
@@ -64,6 +71,9 @@ class WalkAccount : public WalkObserver {
     if (asid < spaces_.size() && spaces_[asid].mm) [[likely]]
       return spaces_[asid];
     return meet(asid);
+  }
+  MappingId mapping_at(Space& space, VirtAddr va) {
+    return space.is_in_last(va, scheduler_.stats().events) ? space.last_mapping : look_up(space, va);
   }
   Space& meet(Asid asid);
   MappingId look_up(Space& space, VirtAddr va);

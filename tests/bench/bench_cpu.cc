@@ -1,6 +1,6 @@
 // How fast references go through Cpu, Mmu and caches, on pages that are all mapped. items_per_second is references.
 //
-// Names: what is touched / with which memory. `tlb`: no caches, ideal DRAM; `caches`: three levels and DDR4.
+// Names: what is touched, and behind what. `tlb`: no caches, ideal DRAM; `caches`: three levels and DDR4.
 #include <benchmark/benchmark.h>
 
 #include <optional>
@@ -125,16 +125,16 @@ void bare_loop(benchmark::State& state) {
 }
 BENCHMARK(bare_loop);
 
-BENCHMARK_CAPTURE(run_pattern, hot / tlb, Pattern::hot, false);
-BENCHMARK_CAPTURE(run_pattern, l1full / tlb, Pattern::l1full, false);
-BENCHMARK_CAPTURE(run_pattern, l2 / tlb, Pattern::l2, false);
-BENCHMARK_CAPTURE(run_pattern, stride / tlb, Pattern::stride, false);
-BENCHMARK_CAPTURE(run_pattern, rand / tlb, Pattern::rand, false);
-BENCHMARK_CAPTURE(run_pattern, hot / caches, Pattern::hot, true);
-BENCHMARK_CAPTURE(run_pattern, l1full / caches, Pattern::l1full, true);
-BENCHMARK_CAPTURE(run_pattern, l2 / caches, Pattern::l2, true);
-BENCHMARK_CAPTURE(run_pattern, stride / caches, Pattern::stride, true);
-BENCHMARK_CAPTURE(run_pattern, rand / caches, Pattern::rand, true);
+BENCHMARK_CAPTURE(run_pattern, hot_tlb, Pattern::hot, false);
+BENCHMARK_CAPTURE(run_pattern, l1full_tlb, Pattern::l1full, false);
+BENCHMARK_CAPTURE(run_pattern, l2_tlb, Pattern::l2, false);
+BENCHMARK_CAPTURE(run_pattern, stride_tlb, Pattern::stride, false);
+BENCHMARK_CAPTURE(run_pattern, rand_tlb, Pattern::rand, false);
+BENCHMARK_CAPTURE(run_pattern, hot_caches, Pattern::hot, true);
+BENCHMARK_CAPTURE(run_pattern, l1full_caches, Pattern::l1full, true);
+BENCHMARK_CAPTURE(run_pattern, l2_caches, Pattern::l2, true);
+BENCHMARK_CAPTURE(run_pattern, stride_caches, Pattern::stride, true);
+BENCHMARK_CAPTURE(run_pattern, rand_caches, Pattern::rand, true);
 
 }  // namespace
 }  // namespace collapsar

@@ -68,6 +68,12 @@ def test_out_of_simulated_memory_is_a_runtime_error_with_the_programs_text(progr
     assert str(raised.value) == said(program, 1, small, *(word for text in sets for word in ("--set", text)))
 
 
+def test_an_address_beyond_user_space_is_a_value_error_with_its_record():
+    trace = collapsar.trace_from_array([0x1000, 0x8000_0000_0000])
+    with pytest.raises(ValueError, match="record 1: address 0x800000000000 is beyond user space"):
+        collapsar.run({}, trace=trace)
+
+
 def test_an_error_in_a_dict_names_the_path_of_the_key():
     with pytest.raises(ValueError) as raised:
         collapsar.run({"cpu": {"count": 1, "frequenzy": "2GHz"}})
