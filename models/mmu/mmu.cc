@@ -4,7 +4,8 @@ namespace collapsar {
 
 Mmu::Mmu(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, CacheHierarchy* caches, Dram& dram, Clock clock,
          std::uint64_t seed)
-    : config_(config),
+    : queue_(queue),
+      config_(config),
       l1i_(config.l1i, seed, fmt::format("tlb.{}.l1i", cpu)),
       l1d_(config.l1d, seed, fmt::format("tlb.{}.l1d", cpu)),
       l2_(config.split_l2() ? config.l2d : config.l2, seed, fmt::format("tlb.{}.l2", cpu)),

@@ -107,6 +107,7 @@ class Mmu {
   // rights than the table grants).
   void check_against(Asid asid, const PageTable& table, const std::function<bool(VirtRange)>& is_settled);
   void set_observer(WalkObserver* observer) { observer_ = observer, walker_.set_observer(observer); }
+  EventQueue& queue() { return queue_; }
   // With the walker's counts brought in.
   MmuStats& stats();
   void add_stall(std::int64_t subcycles) { stall_subcycles_ += subcycles; }
@@ -120,6 +121,7 @@ class Mmu {
   template <class F>
   void for_each_tlb(F&& f);
 
+  EventQueue& queue_;
   const MmuConfig& config_;
   AddressSpaceRoot space_;
   Tlb l1i_, l1d_, l2_;

@@ -1,6 +1,7 @@
 #include "models/mmu/shootdown.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace collapsar {
 
@@ -10,7 +11,7 @@ void Shootdown::add_space(AddressSpaceRoot space) {
 }
 
 Duration Shootdown::flush_duration(Asid asid, VirtRange range, PageSize stride, CpuId initiator) {
-  if (check_) still_to_flush_.emplace_back(asid, range);
+  if (is_checking_) still_to_flush_.emplace_back(asid, range);
   const Duration local =
       is_full(range, stride) ? costs_.flush_full : costs_.flush_page * std::int64_t(steps(range, stride));
   std::int64_t others = 0;
@@ -29,23 +30,41 @@ void Shootdown::flush(Asid asid, VirtRange range, PageSize stride, CpuId initiat
   }
   stats_.shootdowns += interrupted > 0;
   stats_.ipis += interrupted;
-  if (check_) check_all(asid, range);
-}
-
-void Shootdown::check_all(Asid asid, VirtRange flushed) {
-  const auto done = std::find(still_to_flush_.begin(), still_to_flush_.end(), std::pair(asid, flushed));
-  if (done != still_to_flush_.end()) still_to_flush_.erase(done);
-  if (asid >= tables_.size() || !tables_[asid]) return;
-  const auto is_settled = [&](VirtRange page) {
-    return std::none_of(still_to_flush_.begin(), still_to_flush_.end(),
-                        [&](const auto& to_flush) { return to_flush.first == asid && to_flush.second.overlaps(page); });
-  };
-  for (const Target& target : cpus_) target.mmu->check_against(asid, *tables_[asid], is_settled);
+  if (is_checking_) note_flush(asid, range);
 }
 
 void Shootdown::forget(Asid asid) {
   for (const Target& target : cpus_) target.mmu->flush_asid(asid);
   if (asid < tables_.size()) tables_[asid] = nullptr;
+}
+
+// --- the check ---
+
+Shootdown::~Shootdown() {
+  if (queue_) queue_->cancel(check_);
+}
+
+// Whoever changes several pages at once flushes them one after the other: the check waits for the last of them.
+void Shootdown::note_flush(Asid asid, VirtRange flushed) {
+  const auto done = std::find(still_to_flush_.begin(), still_to_flush_.end(), std::pair(asid, flushed));
+  if (done != still_to_flush_.end()) still_to_flush_.erase(done);
+  if (std::find(flushed_.begin(), flushed_.end(), asid) == flushed_.end()) flushed_.push_back(asid);
+  if (cpus_.empty() || check_.pending()) return;
+  queue_ = &cpus_.front().mmu->queue();
+  queue_->schedule(check_, queue_->now());
+}
+
+void Shootdown::check_all() {
+  for (const Asid asid : std::exchange(flushed_, {}))
+    if (asid < tables_.size() && tables_[asid]) check(asid);
+}
+
+void Shootdown::check(Asid asid) {
+  const auto is_settled = [&](VirtRange page) {
+    return std::none_of(still_to_flush_.begin(), still_to_flush_.end(),
+                        [&](const auto& to_flush) { return to_flush.first == asid && to_flush.second.overlaps(page); });
+  };
+  for (const Target& target : cpus_) target.mmu->check_against(asid, *tables_[asid], is_settled);
 }
 
 }  // namespace collapsar

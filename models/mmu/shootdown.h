@@ -36,11 +36,13 @@ class Shootdown : public TlbShootdown {
   static constexpr std::uint64_t kSinglePageCeiling = 33;
 
   explicit Shootdown(const ShootdownCosts& costs) : costs_(costs) {}
+  ~Shootdown() override;
   // In order of their ids.
   void add_cpu(Mmu& mmu, InterruptSink& cpu) { cpus_.push_back({&mmu, &cpu}); }
-  // With --check: after each flush the TLBs are held against the page table, if its space has been announced. Ranges
-  // whose entries have changed and whose flush is still to come (flush_duration() has been asked) are left out.
-  void set_check(bool on) { check_ = on; }
+  // With --check: at the end of each tick with a flush the TLBs are held against the page tables of the spaces that were
+  // flushed and have been announced. Ranges whose entries have changed and whose flush is still to come (flush_duration()
+  // has been asked) are left out.
+  void set_check(bool on) { is_checking_ = on; }
   void add_space(AddressSpaceRoot space);
 
   Duration flush_duration(Asid asid, VirtRange range, PageSize stride, CpuId initiator) override;
@@ -57,17 +59,23 @@ class Shootdown : public TlbShootdown {
     return std::max<std::uint64_t>(1, align_up(range.bytes(), page_bytes(stride)) / page_bytes(stride));
   }
   static bool is_full(VirtRange range, PageSize stride) { return steps(range, stride) > kSinglePageCeiling; }
-  void check_all(Asid asid, VirtRange flushed);
+  void note_flush(Asid asid, VirtRange flushed);
+  void check_all();
+  void check(Asid asid);
   bool is_interrupted(CpuId cpu, Asid asid, CpuId initiator) const {
     return cpu != initiator && cpus_[cpu].cpu->runs(asid);
   }
 
   ShootdownCosts costs_;
   std::vector<Target> cpus_;
-  std::vector<PageTable*> tables_;                          // by asid, for check
-  std::vector<std::pair<Asid, VirtRange>> still_to_flush_;  // for check
   ShootdownStats stats_;
-  bool check_ = false;
+  // For the check.
+  bool is_checking_ = false;
+  EventQueue* queue_ = nullptr;     // that check_ is on
+  std::vector<PageTable*> tables_;  // by asid
+  std::vector<Asid> flushed_;       // in this tick
+  std::vector<std::pair<Asid, VirtRange>> still_to_flush_;
+  Event check_ = event<&Shootdown::check_all>(this, "shootdown.check", Phase::observe);
 };
 
 }  // namespace collapsar
