@@ -6,7 +6,8 @@
 //              page back.
 // Simplified:  fault-around maps one page; no userfaultfd, no NUMA hinting; the stack grows under mmap_lock held for read;
 //              hugetlb pages come straight from the buddy lists, are private and writable from the start; files are read
-//              by a device without a queue; the huge zero page, once made, stays.
+//              by a device without a queue; the huge zero page, once made, stays; no compaction:
+//              after one direct reclaim a fault that finds no 2 MiB block falls back to 4 KiB.
 // Time:        costs.fault_*; clears and copies through BulkCopy; lock waits, page-lock waits, device reads and direct
 //              reclaim as they happen.
 // Owns:        one fault context per task; the huge zero page.

@@ -2,7 +2,8 @@
 //
 // Models:      processes and their threads (tasks), fork, exec, exit; an address space lives until its last process is
 //              gone.
-// Simplified:  a process has one address space shared by its threads; vfork is fork.
+// Simplified:  a process has one address space shared by its threads; vfork is fork; an
+//              address space that has exited keeps one frame, the root of its page table.
 // Owns:        Process and AddressSpace objects; dead ones are kept (empty) so that reports and khugepaged's slots can
 //              name them.
 // Source:      Linux kernel/fork.c as documented; khugepaged.md 1.2, 1.3.

@@ -1,5 +1,7 @@
 // Rules: what differs between kernel versions, as one table of named choices. Code asks for a rule, never for a version.
 //
+// Simplified:  rollback_after_copy and deferred_list_on_collapse are recorded here and not acted on: copies never fail, and
+//              without the underused shrinker nothing reads that list.
 // Source:      khugepaged.md 4.1, 4.2, 4.4, 6, 9; read from 6.1.119 and 6.12.63.
 #pragma once
 

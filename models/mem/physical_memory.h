@@ -4,8 +4,7 @@
 // pageblocks, watermarks;
 //              what the kernel knows of each frame (`struct page`): users, mapping, LRU links, flags.
 // Simplified:  one NUMA node and one zone; no per-CPU lists; kernel image and memory map take no simulated memory; a
-// freed block
-//              always goes to the front of its list; no watermark boost after a fallback, no highatomic reserve.
+//              freed block always goes to the front of its list; no watermark boost after a fallback, no highatomic reserve.
 // Time:        none of its own; costs are charged by whoever asks.
 // Owns:        every Frame. All frames stand in one reserved array of host addresses which the host backs with memory
 // where it is
