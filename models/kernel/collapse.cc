@@ -21,6 +21,8 @@ void Collapse::scan_and_collapse(Request& request) {
   SIM_ASSERT(request.base == huge_base(request.base), "collapse asked at {:#x}", request.base.value);
   request.result = ScanResult::FAIL;
   request.counts = {};
+  request.swapin.reset();
+  request.isolate.reset();
   request.mmap_lock_dropped = request.attempted = false;
   idle_context().start(request);
 }
@@ -122,8 +124,9 @@ void Collapse::Context::revalidate_done() {
   if (result != ScanResult::SUCCEED) return fail(result);
   seen_table = mm().table().pte_table_id(request->base);
   next_entry = 0;
-  if (request->counts.unmapped > 0) return begin_swap_in();
-  lock_for_write();
+  if (request->counts.unmapped == 0) return lock_for_write();
+  request->swapin = {.referenced = request->counts.referenced};
+  begin_swap_in();
 }
 
 // hugepage_vma_revalidate, khugepaged.md 5.2.
@@ -155,11 +158,16 @@ void Collapse::Context::swap_in_done() {
   if (!pte || !pte->swap()) return begin_swap_in();
   const PageFault::SwapIn outcome = collapse.faults_.swap_in(mm(), *vma, va, device_);
   switch (outcome) {
-    case PageFault::SwapIn::swapped_in: return begin_swap_in();
+    case PageFault::SwapIn::swapped_in: ++request->swapin->swapped_in; return begin_swap_in();
     case PageFault::SwapIn::must_wait: return;
-    case PageFault::SwapIn::retry: return fail(ScanResult::PAGE_LOCK);
-    case PageFault::SwapIn::failed: return fail(ScanResult::FAIL);
+    case PageFault::SwapIn::retry: return give_up_swap_in(ScanResult::PAGE_LOCK);
+    case PageFault::SwapIn::failed: return give_up_swap_in(ScanResult::FAIL);
   }
+}
+
+void Collapse::Context::give_up_swap_in(ScanResult why) {
+  request->swapin->result = why;
+  fail(why);
 }
 
 // --- 4, 5: mmap_lock for write, revalidate again, VMA lock ---
@@ -230,9 +238,23 @@ void Collapse::Context::give_back_new_page() {
 void Collapse::Context::finish(ScanResult result) {
   request->result = result;
   record(result);
+  if (kernel.observer) kernel.observer->pmd_scanned(as_scan());
   Event& done = *request->done;
   request = nullptr;
   kernel.queue.schedule(done, kernel.queue.now());
+}
+
+KernelObserver::PmdScan Collapse::Context::as_scan() const {
+  KernelObserver::PmdScan scan;
+  scan.mm = request->mm;
+  scan.base = request->base;
+  scan.by_khugepaged = by_khugepaged();
+  scan.status = request->result;
+  scan.counts = request->counts;
+  scan.swapin = request->swapin;
+  scan.isolate = request->isolate;
+  if (request->attempted) scan.collapse = request->result;
+  return scan;
 }
 
 void Collapse::Context::record(ScanResult result) const {

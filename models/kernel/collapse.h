@@ -21,16 +21,11 @@
 #include <memory>
 #include <vector>
 
+#include "models/kernel/observer.h"
 #include "models/kernel/page_fault.h"
 #include "models/kernel/range_history.h"
 
 namespace collapsar {
-
-// What a scan counted, as the tracepoint mm_khugepaged_scan_pmd shows it.
-struct ScanCounts {
-  std::uint32_t referenced = 0, none_or_zero = 0, unmapped = 0, shared = 0, looked_at = 0;
-  bool writable = false;
-};
 
 class Collapse {
  public:
@@ -44,6 +39,8 @@ class Collapse {
     // --- answer ---
     ScanResult result = ScanResult::FAIL;
     ScanCounts counts;
+    std::optional<KernelObserver::PmdScan::SwapIn> swapin;  // the stages it came to
+    std::optional<KernelObserver::PmdScan::Isolate> isolate;
     bool mmap_lock_dropped = false;  // true after every attempt to collapse (khugepaged.md 5.1)
     bool attempted = false;
   };

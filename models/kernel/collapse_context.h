@@ -35,6 +35,7 @@ struct Collapse::Context {
   // --- 3: swap in, entry by entry ---
   void begin_swap_in();
   void swap_in_done();
+  void give_up_swap_in(ScanResult why);
   // --- 4, 5: mmap_lock for write, VMA lock, revalidate again ---
   void lock_for_write();
   void begin_recheck();
@@ -46,8 +47,9 @@ struct Collapse::Context {
   // --- 8: isolate ---
   void begin_isolate();
   void isolate_done();
-  ScanResult isolate_all();
+  ScanResult isolate_all(ScanCounts& counts);
   ScanResult isolate_page(Pte pte, ScanCounts& counts);
+  ScanResult take_folio(Pfn folio, Pfn page);
   bool is_isolated(Pfn folio) const;
   // --- 10: copy, slice by slice; then release the old pages ---
   void copy_next_slice();
@@ -78,6 +80,7 @@ struct Collapse::Context {
   void fail(ScanResult why);
   void give_back_new_page();
   void finish(ScanResult result);
+  KernelObserver::PmdScan as_scan() const;
   void record(ScanResult result) const;
 
   Collapse& collapse;

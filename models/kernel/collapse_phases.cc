@@ -41,7 +41,9 @@ void Collapse::Context::begin_isolate() {
 }
 
 void Collapse::Context::isolate_done() {
-  const ScanResult result = isolate_all();
+  ScanCounts counts;
+  const ScanResult result = isolate_all(counts);
+  request->isolate = {.counts = counts, .status = result};
   collapse.count_exceeded(result);
   if (result != ScanResult::SUCCEED) {
     why_rollback = result;
@@ -51,8 +53,7 @@ void Collapse::Context::isolate_done() {
   copy_next_slice();
 }
 
-ScanResult Collapse::Context::isolate_all() {
-  ScanCounts counts;
+ScanResult Collapse::Context::isolate_all(ScanCounts& counts) {
   for (const Pte pte : ptes()) {
     if (pte.none() || pte.zero_page()) {
       if (++counts.none_or_zero > limits.none) return ScanResult::EXCEED_NONE_PTE;
@@ -69,14 +70,21 @@ ScanResult Collapse::Context::isolate_all() {
 ScanResult Collapse::Context::isolate_page(Pte pte, ScanCounts& counts) {
   const Pfn folio = kernel.memory.head_of(pte.pfn());
   const Frame& frame = kernel.memory.frame(folio);
-  counts.writable |= pte.writable();
   if (frame.used_as() != FrameUse::anon) return ScanResult::PAGE_NULL;
   if (collapse.rmap_.is_shared(pte.pfn()) && ++counts.shared > limits.shared) return ScanResult::EXCEED_SHARED_PTE;
-  counts.referenced += pte.accessed() || frame.is(Frame::kReferenced);
-  if (is_isolated(folio)) return ScanResult::SUCCEED;
+  if (!is_isolated(folio)) {
+    const ScanResult result = take_folio(folio, pte.pfn());
+    if (result != ScanResult::SUCCEED) return result;
+  }
+  counts.referenced += limits.young_test && (pte.accessed() || frame.is(Frame::kReferenced));
+  counts.writable |= pte.writable();
+  return ScanResult::SUCCEED;
+}
+
+ScanResult Collapse::Context::take_folio(Pfn folio, Pfn page) {
   if (!collapse.locks_.try_lock(folio)) return ScanResult::PAGE_LOCK;
   ScanResult result = ScanResult::SUCCEED;
-  if (collapse.rmap_.has_extra_references(pte.pfn())) result = ScanResult::PAGE_COUNT;
+  if (collapse.rmap_.has_extra_references(page)) result = ScanResult::PAGE_COUNT;
   else if (!collapse.reclaim_.isolate(folio)) result = ScanResult::DEL_PAGE_LRU;
   if (result == ScanResult::SUCCEED) isolated.push_back(folio);
   else collapse.locks_.unlock(folio);

@@ -54,6 +54,11 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
   if (config_.thp.enabled != ThpEnabled::never) memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
 }
 
+void Kernel::thp_switched() {
+  if (config_.thp.enabled != ThpEnabled::never) context_.memory.raise_min_free_for_thp();
+  khugepaged_.start_or_stop();
+}
+
 Kernel::~Kernel() = default;
 
 }  // namespace collapsar

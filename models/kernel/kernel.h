@@ -16,7 +16,7 @@ class Kernel {
   Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice& swap, TlbShootdown& shootdown,
          CpuPort& cpus, const KernelConfig& config, unsigned page_table_levels);
   ~Kernel();
-  void start() { khugepaged_.start(); }  // daemons
+  void start() { khugepaged_.start_or_stop(); }  // daemons
 
   PageFault& faults() { return faults_; }
   Syscalls& syscalls() { return syscalls_; }
@@ -30,6 +30,12 @@ class Kernel {
   RangeHistory& history() { return history_; }
   KernelStats& stats() { return stats_; }
   KernelContext& context() { return context_; }
+  // What is configured, to be changed while the kernel runs only as sysfs would (sysfs.h).
+  KernelConfig& config() { return config_; }
+  // `enabled` has changed: khugepaged starts or stops, the free-memory reserve is raised (start_stop_khugepaged).
+  void thp_switched();
+  // nullptr: nobody watches.
+  void set_observer(KernelObserver* observer) { context_.observer = observer; }
   // SIM_ASSERTs every law of the kernel: frames conserved, counters and map counts agree with page tables, swap slots
   // with their users. Not at rest (a fault, collapse, system call or swap-out is under way), pages on their way between
   // two holders are tolerated.

@@ -13,6 +13,8 @@
 
 namespace collapsar {
 
+class KernelObserver;
+
 struct KernelContext {
   EventQueue& queue;
   PhysicalMemory& memory;
@@ -24,7 +26,8 @@ struct KernelContext {
   const Rules& rules;
   KernelStats& stats;
   unsigned page_table_levels = 4;
-  Pfn zero_page{};  // the shared 4 KiB zero page; allocated by Kernel
+  Pfn zero_page{};                     // the shared 4 KiB zero page; allocated by Kernel
+  KernelObserver* observer = nullptr;  // optional (observer.h)
 };
 
 }  // namespace collapsar

@@ -2,6 +2,9 @@
 #include "models/kernel/khugepaged.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "models/kernel/observer.h"
 
 namespace collapsar {
 namespace {
@@ -15,11 +18,37 @@ Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse) : kernel_(kern
 
 Khugepaged::~Khugepaged() = default;
 
-// start_stop_khugepaged: the daemon runs while THP is on.
-void Khugepaged::start() {
-  if (!thp_on()) return;
+// A new thread begins with an activation if there is work. A running one that is scanning sees the end of THP at its
+// next look.
+void Khugepaged::start_or_stop() {
+  const bool runs = state_ != State::stopped;
+  if (thp_on() == runs) return;
+  if (runs) {
+    if (state_ != State::scanning) stop();
+    return;
+  }
   state_ = State::no_work;
-  if (!scan_.mm_head.empty()) kernel_.queue.schedule(wake_, kernel_.queue.now());
+  if (!scan_.mm_head.empty()) wake_now();
+}
+
+// The cursor is given up; its slot goes if its process has exited.
+void Khugepaged::stop() {
+  state_ = State::stopped;
+  kernel_.queue.cancel(wake_);
+  kernel_.queue.cancel(alloc_slept_event_);
+  const MmSlot* const slot = std::exchange(scan_.mm_slot, nullptr);
+  if (slot && slot->mm->exited()) remove_slot(*slot->mm);
+}
+
+void Khugepaged::wake_now() {
+  wakes_now_ = true;
+  if (wake_.pending()) kernel_.queue.reschedule(wake_, kernel_.queue.now());
+  else kernel_.queue.schedule(wake_, kernel_.queue.now());
+}
+
+void Khugepaged::sleep_knob_written() {
+  if (state_ == State::scan_sleep) wake_now();
+  if (state_ == State::alloc_sleep) kernel_.queue.reschedule(alloc_slept_event_, kernel_.queue.now());
 }
 
 std::uint64_t Khugepaged::ranges_per_wakeup() const { return (knobs().pages_to_scan + kHugePages) / (kHugePages + 1); }
@@ -41,14 +70,16 @@ void Khugepaged::enter(AddressSpace& mm) {
   const bool was_empty = scan_.mm_head.empty();
   mm.registered = true;
   mm_slots_hash_[mm.asid()] = scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm});
+  if (kernel_.observer) kernel_.observer->entered(mm);
   if (!was_empty) return;
-  if (state_ == State::no_work && !wake_.pending()) kernel_.queue.schedule(wake_, kernel_.queue.now());
+  if (state_ == State::no_work) wake_now();
   if (state_ == State::alloc_sleep) kernel_.queue.reschedule(alloc_slept_event_, kernel_.queue.now());
 }
 
 // __khugepaged_exit: the slot under the cursor is left to the daemon.
 void Khugepaged::exit(AddressSpace& mm) {
   if (!mm.registered) return;
+  if (kernel_.observer) kernel_.observer->left(mm);
   if (scan_.mm_slot && scan_.mm_slot->mm == &mm) return;
   remove_slot(mm);
 }
@@ -66,6 +97,7 @@ void Khugepaged::remove_slot(AddressSpace& mm) {
 void Khugepaged::wake() {
   ++stats().wakeups;
   state_ = State::scanning;
+  wakes_now_ = false;
   budget_ = knobs().pages_to_scan;
   progress_ = 0;
   pass_through_head_ = 0;
@@ -75,6 +107,7 @@ void Khugepaged::wake() {
 
 // An activation covers at most the rest of a list begun earlier and one complete pass.
 void Khugepaged::scan_next_mm() {
+  if (!thp_on()) return stop();
   if (!scan_.mm_slot) ++pass_through_head_;
   if (scan_.mm_head.empty() || pass_through_head_ >= 2) return wait_for_work();
   take_up_mm();
@@ -125,6 +158,7 @@ void Khugepaged::mm_taken_up() {
   holds_mmap_lock_ = mm.mmap_lock().try_read();
   if (!holds_mmap_lock_) {
     ++stats().busy;
+    if (kernel_.observer) kernel_.observer->busy(mm, /*write=*/false);
     return leave_mm(Walk::at_end);
   }
   ++progress_;
@@ -156,6 +190,7 @@ Khugepaged::Walk Khugepaged::find_next_range(std::uint64_t& skipped) {
     const VirtAddr start = align_up(vma->range.start, kHugeBytes), end = align_down(vma->range.end, kHugeBytes);
     const bool eligible =
         vma->is_anonymous() && thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/true, /*in_fault=*/false);
+    if (kernel_.observer) kernel_.observer->vma_looked_at(mm, *vma, eligible);
     if (!eligible || scan_.address > end) {
       ++progress_, ++skipped;
       continue;

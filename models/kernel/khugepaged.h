@@ -2,7 +2,7 @@
 //
 // Models:      khugepaged_scan {mm_head, mm_slot, address}, mm_slots_hash, registration, the main loop with its budget
 //              and sleeps, the process scan, the VMA scan; each step an event with its cost.
-// Simplified:  no freezer; knobs do not change during a run; file-backed and shmem ranges are walked as ineligible
+// Simplified:  no freezer; file-backed and shmem ranges are walked as ineligible
 //              VMAs.
 // Time:        costs.scan_mm per process taken up, scan_vma per VMA skipped, scan_pte per PTE looked at; scan_sleep and
 //              alloc_sleep; on its own CPU or taking one of the trace's.
@@ -29,7 +29,11 @@ class Khugepaged : public KhugepagedEntry {
  public:
   Khugepaged(KernelContext& kernel, Collapse& collapse);
   ~Khugepaged() override;
-  void start();  // at time 0, if THP is on
+  // The thread runs while THP is on: call at the start, and after each change of `enabled` (start_stop_khugepaged).
+  void start_or_stop();
+  // A write to scan_sleep_millisecs or alloc_sleep_millisecs: ends the sleep between scans and that after a failed
+  // allocation.
+  void sleep_knob_written();
 
   void enter_vma(AddressSpace& mm, const Vma& vma) override;
   void fork(AddressSpace& parent, AddressSpace& child) override;
@@ -47,14 +51,18 @@ class Khugepaged : public KhugepagedEntry {
   const Scan& khugepaged_scan() const { return scan_; }
   // What one activation can collapse at most: a collapse uses 512 of the budget and 1 for taking the process up again.
   std::uint64_t ranges_per_wakeup() const;
-  // Between activations, or without work.
-  bool asleep() const { return state_ != State::scanning && state_ != State::alloc_sleep; }
+  enum class State : std::uint8_t { stopped, no_work, scan_sleep, scanning, alloc_sleep };
+  State state() const { return state_; }
+  // Between activations, or without work: nothing happens before its sleep ends or somebody wakes it.
+  bool asleep() const {
+    return state_ != State::scanning && state_ != State::alloc_sleep && !(wake_.pending() && wakes_now_);
+  }
 
  private:
-  enum class State : std::uint8_t { stopped, no_work, scan_sleep, scanning, alloc_sleep };
-
   // khugepaged_do_scan and khugepaged_wait_work
+  void wake_now();
   void wake();
+  void stop();
   void scan_next_mm();
   void mm_left();
   void sleep_for_alloc();
@@ -87,6 +95,7 @@ class Khugepaged : public KhugepagedEntry {
   tsl::robin_map<Asid, std::list<MmSlot>::iterator> mm_slots_hash_;
 
   State state_ = State::stopped;
+  bool wakes_now_ = false;                   // wake_ stands for this moment, not for the end of a sleep
   std::uint64_t budget_ = 0, progress_ = 0;  // pages_to_scan, read once per activation; how much of it is used
   unsigned pass_through_head_ = 0;
   bool alloc_slept_ = false;  // in this activation
