@@ -1,92 +1,16 @@
 // KernelStats: what the kernel counts. Counters that Linux has keep Linux's names.
 //
-// Source:      khugepaged.md 4.4 (SCAN_* codes), 8.3 (vmstat).
+// Source:      khugepaged.md 8.3 (vmstat).
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <string_view>
 
+#include "models/kernel/scan_result.h"
 #include "sim/core/stats.h"
 #include "sim/core/units.h"
 
 namespace collapsar {
-
-// Results of a scan or a collapse, the union over kernel versions; rules.h says which exist where and with which number.
-enum class ScanResult : std::uint8_t {
-  FAIL,
-  SUCCEED,
-  PMD_NULL,
-  PMD_NONE,
-  NO_PTE_TABLE,
-  PMD_MAPPED,
-  EXCEED_NONE_PTE,
-  EXCEED_SWAP_PTE,
-  EXCEED_SHARED_PTE,
-  PTE_NON_PRESENT,
-  PTE_UFFD_WP,
-  PTE_MAPPED_HUGEPAGE,
-  PAGE_RO,
-  LACK_REFERENCED_PAGE,
-  PAGE_NULL,
-  SCAN_ABORT,
-  PAGE_COUNT,
-  PAGE_LRU,
-  PAGE_LOCK,
-  PAGE_ANON,
-  PAGE_LAZYFREE,
-  PAGE_COMPOUND,
-  ANY_PROCESS,
-  VMA_NULL,
-  VMA_CHECK,
-  ADDRESS_RANGE,
-  DEL_PAGE_LRU,
-  ALLOC_HUGE_PAGE_FAIL,
-  CGROUP_CHARGE_FAIL,
-  TRUNCATED,
-  PAGE_HAS_PRIVATE,
-  STORE_FAILED,
-  COPY_MC,
-  PAGE_FILLED,
-  PAGE_DIRTY_OR_WRITEBACK
-};
-inline constexpr std::size_t kScanResults = std::size_t(ScanResult::PAGE_DIRTY_OR_WRITEBACK) + 1;
-inline constexpr std::array<std::string_view, kScanResults> kScanNames{"SCAN_FAIL",
-                                                                       "SCAN_SUCCEED",
-                                                                       "SCAN_PMD_NULL",
-                                                                       "SCAN_PMD_NONE",
-                                                                       "SCAN_NO_PTE_TABLE",
-                                                                       "SCAN_PMD_MAPPED",
-                                                                       "SCAN_EXCEED_NONE_PTE",
-                                                                       "SCAN_EXCEED_SWAP_PTE",
-                                                                       "SCAN_EXCEED_SHARED_PTE",
-                                                                       "SCAN_PTE_NON_PRESENT",
-                                                                       "SCAN_PTE_UFFD_WP",
-                                                                       "SCAN_PTE_MAPPED_HUGEPAGE",
-                                                                       "SCAN_PAGE_RO",
-                                                                       "SCAN_LACK_REFERENCED_PAGE",
-                                                                       "SCAN_PAGE_NULL",
-                                                                       "SCAN_SCAN_ABORT",
-                                                                       "SCAN_PAGE_COUNT",
-                                                                       "SCAN_PAGE_LRU",
-                                                                       "SCAN_PAGE_LOCK",
-                                                                       "SCAN_PAGE_ANON",
-                                                                       "SCAN_PAGE_LAZYFREE",
-                                                                       "SCAN_PAGE_COMPOUND",
-                                                                       "SCAN_ANY_PROCESS",
-                                                                       "SCAN_VMA_NULL",
-                                                                       "SCAN_VMA_CHECK",
-                                                                       "SCAN_ADDRESS_RANGE",
-                                                                       "SCAN_DEL_PAGE_LRU",
-                                                                       "SCAN_ALLOC_HUGE_PAGE_FAIL",
-                                                                       "SCAN_CGROUP_CHARGE_FAIL",
-                                                                       "SCAN_TRUNCATED",
-                                                                       "SCAN_PAGE_HAS_PRIVATE",
-                                                                       "SCAN_STORE_FAILED",
-                                                                       "SCAN_COPY_MC",
-                                                                       "SCAN_PAGE_FILLED",
-                                                                       "SCAN_PAGE_DIRTY_OR_WRITEBACK"};
-constexpr std::string_view name_of(ScanResult r) { return kScanNames[std::size_t(r)]; }
 
 struct FaultStats {
   std::uint64_t minor = 0, major = 0, huge = 0, cow = 0;
@@ -175,7 +99,7 @@ struct KhugepagedStats {
 };
 inline const std::array<std::string, kScanResults> KhugepagedStats::kScanPaths = [] {
   std::array<std::string, kScanResults> paths;
-  for (std::size_t i = 0; i < kScanResults; ++i) paths[i] = "scan." + std::string(kScanNames[i]);
+  for (std::size_t i = 0; i < kScanResults; ++i) paths[i] = "scan." + std::string(name_of(ScanResult(i)));
   return paths;
 }();
 

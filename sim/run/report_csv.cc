@@ -71,7 +71,7 @@ std::string timeseries_csv(const ExperimentResult& result) {
 std::string ranges_csv(const ExperimentResult& result) {
   const std::vector<std::size_t> results = results_met(result);
   std::string out = kRangeColumns;
-  for (std::size_t i : results) out += fmt::format(",{}", kScanNames[i]);
+  for (std::size_t i : results) out += fmt::format(",{}", name_of(ScanResult(i)));
   out += "\n";
   for (const VariantResult& variant : result.variants)
     for (const RangeRow& row : variant.ranges) {

@@ -40,7 +40,7 @@ std::string scans(const RangeRecord& history) {
   const char* separator = " ";
   for (std::size_t i = 0; i < kScanResults; ++i) {
     if (history.results[i] == 0) continue;
-    out += fmt::format("{}{} {}", separator, kScanNames[i], times(history.results[i]));
+    out += fmt::format("{}{} {}", separator, name_of(ScanResult(i)), times(history.results[i]));
     separator = ", ";
   }
   return out + fmt::format(
