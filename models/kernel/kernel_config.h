@@ -29,15 +29,30 @@ struct EnumNames<ThpDefrag> {
        {"never", ThpDefrag::never}}};
 };
 
+// For shared anonymous memory. deny and force are for testing: nothing is huge, everything is.
+enum class ShmemEnabled : std::uint8_t { always, within_size, advise, never, deny, force };
+template <>
+struct EnumNames<ShmemEnabled> {
+  static constexpr std::array<std::pair<std::string_view, ShmemEnabled>, 6> names{
+      {{"always", ShmemEnabled::always},
+       {"within_size", ShmemEnabled::within_size},
+       {"advise", ShmemEnabled::advise},
+       {"never", ShmemEnabled::never},
+       {"deny", ShmemEnabled::deny},
+       {"force", ShmemEnabled::force}}};
+};
+
 struct ThpConfig {
   ThpEnabled enabled = ThpEnabled::madvise;  // build option of most distributions; Debian builds `always`
   ThpDefrag defrag = ThpDefrag::madvise;
+  ShmemEnabled shmem_enabled = ShmemEnabled::never;
   bool use_zero_page = true;
   bool at_fault = true;  // ours: false = the fault path registers with khugepaged but maps 4 KiB
   template <class V>
   void describe(V& v) {
     v("enabled", enabled, "always | madvise | never");
     v("defrag", defrag, "always | defer | defer+madvise | madvise | never");
+    v("shmem_enabled", shmem_enabled, "for shared memory: always | within_size | advise | never | deny | force");
     v("use_zero_page", use_zero_page, "read faults may map the huge zero page");
     v("at_fault", at_fault, "false: faults map 4 KiB only, so that khugepaged's work stands alone (not a Linux knob)");
   }

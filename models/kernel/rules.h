@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace collapsar {
@@ -57,6 +58,13 @@ constexpr const Rules* find_rules(std::string_view version) {
   for (const Rules& r : kRules)
     if (r.version == version) return &r;
   return nullptr;
+}
+
+// "6.1, 6.12, ...": for messages.
+inline std::string known_versions() {
+  std::string list;
+  for (const Rules& r : kRules) list += (list.empty() ? "" : ", ") + std::string(r.version);
+  return list;
 }
 
 }  // namespace collapsar

@@ -61,6 +61,7 @@ int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value) {
   KhugepagedConfig& daemon = kernel.config().khugepaged;
   if (file == "enabled") return write_enabled(kernel, value);
   if (file == "defrag") return store(thp.defrag, choice<ThpDefrag>(value));
+  if (file == "shmem_enabled") return store(thp.shmem_enabled, choice<ShmemEnabled>(value));
   if (file == "use_zero_page") return write_flag(thp.use_zero_page, value);
   if (file == "khugepaged/defrag") return write_flag(daemon.defrag, value);
   if (file == "khugepaged/pages_to_scan") return write_pages_to_scan(kernel, value);

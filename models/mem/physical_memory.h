@@ -118,6 +118,7 @@ class PhysicalMemory {
   std::uint64_t total_pages() const { return total_pages_; }
   std::uint64_t free_pages() const { return free_pages_; }
   const Watermarks& watermarks() const { return watermarks_; }
+  void set_watermarks(std::uint64_t min);  // in pages, as a write to /proc/sys/vm/min_free_kbytes
   // Raises `min` (and low, high with it) as set_recommended_min_free_kbytes does while THP is on; never lowers it.
   void raise_min_free_for_thp();
 
@@ -182,7 +183,6 @@ class PhysicalMemory {
   bool open_virgin_block();
   void give_back(Pfn block, unsigned order);
   void prepare(Pfn block, unsigned order, FrameUse use);
-  void set_watermarks(std::uint64_t min);
 
   std::uint64_t check_lists() const;
   std::uint64_t check_block(Pfn block, std::array<std::array<std::uint64_t, kMigrateTypes>, kMaxOrder + 1>& seen) const;

@@ -190,13 +190,13 @@ SwapDevice::SwapDevice(EventQueue& queue, const SwapConfig& config, std::uint64_
 SwapDevice::~SwapDevice() = default;
 
 std::optional<SwapSlot> SwapDevice::allocate() {
-  const std::optional<SwapSlot> slot = impl_->slots.take_one();
+  const std::optional<SwapSlot> slot = is_active_ ? impl_->slots.take_one() : std::nullopt;
   if (slot) --free_slots_;
   return slot;
 }
 
 std::optional<SwapSlot> SwapDevice::allocate_huge() {
-  const std::optional<SwapSlot> slot = impl_->slots.take_cluster();
+  const std::optional<SwapSlot> slot = is_active_ ? impl_->slots.take_cluster() : std::nullopt;
   if (slot) free_slots_ -= SwapSlots::kClusterSlots;
   return slot;
 }

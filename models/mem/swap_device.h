@@ -86,6 +86,8 @@ class SwapDevice {
   ~SwapDevice();
 
   bool present() const { return slots_ > 0; }
+  // swapoff and swapon, as far as new slots go: an inactive device gives out none. What it holds stays readable.
+  void set_active(bool is_active) { is_active_ = is_active; }
   std::uint64_t slots() const { return slots_; }
   std::uint64_t free_slots() const { return free_slots_; }
   // Takes a free slot with use count 1, lowest cluster first. nullopt: swap is full or absent.
@@ -111,6 +113,7 @@ class SwapDevice {
 
   SwapConfig config_;
   std::uint64_t slots_ = 0, free_slots_ = 0;
+  bool is_active_ = true;
   SwapStats stats_;
   std::unique_ptr<Impl> impl_;
 };

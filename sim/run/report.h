@@ -36,6 +36,8 @@ std::string why_report(const ExperimentResult& result, VirtAddr address);
 
 // Makes `directory` if it is not there and sees that files can be written in it. Throws ConfigError.
 void prepare_report_directory(const std::string& directory);
+// Writes one file: under a temporary name, then renamed. Throws ConfigError.
+void write_whole_file(const std::string& path, const std::string& text);
 // Writes result.json, timeseries.csv, ranges.csv: all under temporary names, then renamed, so that a reader never meets
 // half a file. Throws ConfigError.
 void write_report(const ExperimentResult& result, const std::string& directory, const std::vector<VirtAddr>& why = {});

@@ -61,6 +61,13 @@ void prepare_report_directory(const std::string& directory) {
   fs::remove(probe, error);
 }
 
+void write_whole_file(const std::string& path, const std::string& text) {
+  const fs::path file(path);
+  Files files(file.parent_path());
+  files.add(file.filename().c_str(), text);
+  files.rename_all();
+}
+
 void write_report(const ExperimentResult& result, const std::string& directory, const std::vector<VirtAddr>& why) {
   prepare_report_directory(directory);
   Files files(directory);

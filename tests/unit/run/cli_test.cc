@@ -51,8 +51,8 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   EXPECT_TRUE(collapsar("--version").text.starts_with("collapsar "));
   const Outcome help = collapsar("--help");
   EXPECT_EQ(help.status, 0);
-  EXPECT_NE(help.text.find("  run     replays a trace"), std::string::npos) << help.text;
-  for (const char* command : {"run", "trace info", "trace head", "trace convert", "trace generate", "config check",
+  EXPECT_NE(help.text.find("  run       replays a trace"), std::string::npos) << help.text;
+  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace convert", "trace generate", "config check",
                               "config show", "config keys", "config presets"}) {
     const Outcome one = collapsar(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;
