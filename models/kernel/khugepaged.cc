@@ -163,6 +163,7 @@ void Khugepaged::mm_taken_up() {
   }
   ++progress_;
   if (must_leave(mm)) return leave_mm(Walk::at_end);
+  next_vma_ = scan_.address;
   walk_vmas();
 }
 
@@ -182,7 +183,8 @@ void Khugepaged::walk_vmas() {
 // Moves the cursor to the next aligned 2 MiB that lies in an eligible VMA.
 Khugepaged::Walk Khugepaged::find_next_range(std::uint64_t& skipped) {
   AddressSpace& mm = *scan_.mm_slot->mm;
-  for (Vma* vma = mm.first_ending_above(scan_.address); vma; vma = mm.first_ending_above(vma->range.end)) {
+  while (Vma* vma = mm.first_ending_above(next_vma_)) {
+    next_vma_ = vma->range.end;
     if (must_leave(mm)) {
       ++progress_;
       return Walk::broken_off;

@@ -102,6 +102,7 @@ class Khugepaged : public KhugepagedEntry {
   ScanResult last_result_ = ScanResult::FAIL;
   Walk walk_ = Walk::at_end;  // what follows the VMAs that are being skipped
   VirtAddr vma_end_{};        // of the aligned part of the VMA under the cursor
+  VirtAddr next_vma_{};       // the walk goes on with the VMA that ends above
   bool holds_mmap_lock_ = false;
   Collapse::Request request_;
 

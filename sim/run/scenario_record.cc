@@ -202,7 +202,7 @@ void ScenarioRecord::snapshot(const std::string& label, const std::string& proce
     r["vmas"].push_back(vma_of(mm, vma));
     if (!is_shown(vma.range)) continue;
     for (VirtAddr base = std::max(huge_base(vma.range.start), done); base < vma.range.end; base += kHugeBytes)
-      r["pmds"].push_back(window(mm, base));
+      if (is_readable(base)) r["pmds"].push_back(window(mm, base));
     done = align_up(vma.range.end, kHugeBytes);
   }
   write(r);
@@ -227,6 +227,12 @@ ScenarioRecord::Json ScenarioRecord::vma_of(AddressSpace& mm, const Vma& vma) co
   if (shmem_huge) v["shmem_huge_kb"] = shmem_huge * kHugeKb;
   v["swap_kb"] = swapped * kPageKb;
   return v;
+}
+
+// pagemap ends with the address space of a program, one page below its upper half: a window beyond that is not read.
+bool ScenarioRecord::is_readable(VirtAddr base) const {
+  constexpr VirtAddr kTaskSize{(1ULL << 47) - kPageBytes};
+  return base + kHugeBytes <= kTaskSize;
 }
 
 // One 2 MiB window as /proc/PID/pagemap and /proc/kpageflags show it.

@@ -54,6 +54,7 @@ class ScenarioRecord : public KernelObserver {
   void leave_vma();
   unsigned swapin_code(ScanResult result) const;
   Json vma_of(AddressSpace& mm, const Vma& vma) const;
+  bool is_readable(VirtAddr base) const;
   Json window(AddressSpace& mm, VirtAddr base) const;
 
   Kernel& kernel_;

@@ -164,7 +164,7 @@ void Parser::add_line(std::string_view line) {
   command.line = line_;
   command.text = line.substr(words[0].column - 1, line.find_last_not_of(" \t\r") + 2 - words[0].column);
   for (std::size_t i = 0; i < given; ++i) take_argument(shape->args[i], words[i + 1], command);
-  if (given >= 3) check_range(command, words[2]);
+  check_range(command, words.back());
   if (command.op == Op::exit) alive_[command.process] = false;
   if (command.op == Op::alloc_sleep && !commands_.empty())
     fail(words[0], "alloc_sleep is possible only as the first command");

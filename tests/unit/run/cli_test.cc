@@ -52,8 +52,8 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   const Outcome help = collapsar("--help");
   EXPECT_EQ(help.status, 0);
   EXPECT_NE(help.text.find("  run       replays a trace"), std::string::npos) << help.text;
-  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace convert", "trace generate", "config check",
-                              "config show", "config keys", "config presets"}) {
+  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace convert", "trace generate",
+                              "config check", "config show", "config keys", "config presets"}) {
     const Outcome one = collapsar(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;
     EXPECT_TRUE(one.text.starts_with(fmt::format("usage: collapsar {}", command))) << one.text;
@@ -64,8 +64,8 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
 TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
-      {"", "collapsar: no command; choose one of run, trace, config, or write collapsar --help\n"},
-      {"rum x", "collapsar: unknown command rum (known here: run, trace, config); did you mean run?\n"},
+      {"", "collapsar: no command; choose one of run, scenario, trace, config, or write collapsar --help\n"},
+      {"rum x", "collapsar: unknown command rum (known here: run, scenario, trace, config); did you mean run?\n"},
       {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
       {"run --vairant a x.ctr",
        "collapsar: run: unknown option --vairant (known here: --help, --set, --variant, --out, --jobs, --json, "
