@@ -248,7 +248,7 @@ void AddressSpace::check() const {
                "process {}: VMA {:#x} is out of order", pid_, start);
     end = vma.range.end;
   }
-  std::uint64_t anon = 0, file = 0, swapped = 0, huge = 0, hugetlb = 0;
+  std::uint64_t anon = 0, file = 0, swapped = 0, huge = 0, file_huge = 0, hugetlb = 0;
   table_.visit(user_range(), [&](VirtAddr va, Pte& e, PageSize size) {
     const auto after = vmas_.upper_bound(va.value);
     SIM_ASSERT(after != vmas_.begin() && va + page_bytes(size) <= std::prev(after)->second.range.end,
@@ -257,12 +257,14 @@ void AddressSpace::check() const {
     if (!e.present() || e.zero_page()) return;
     const FrameUse use = kernel_.memory.frame(e.pfn()).used_as();
     if (use == FrameUse::hugetlb) hugetlb += pages_4k(size);
-    else (use == FrameUse::anon ? anon : file) += pages_4k(size), huge += size == PageSize::k2M;
+    else if (use == FrameUse::anon) anon += pages_4k(size), huge += size == PageSize::k2M;
+    else file += pages_4k(size), file_huge += size == PageSize::k2M;
   });
   SIM_ASSERT(
-      anon == anon_rss && file == file_rss && swapped == swap_entries && huge == huge_pages && hugetlb == hugetlb_rss,
-      "process {}: the page table has anon {} file {} swap {} huge {} hugetlb {}; counted are {} {} {} {} {}", pid_,
-      anon, file, swapped, huge, hugetlb, anon_rss, file_rss, swap_entries, huge_pages, hugetlb_rss);
+      anon == anon_rss && file == file_rss && swapped == swap_entries && huge == huge_pages &&
+          file_huge == file_huge_pages && hugetlb == hugetlb_rss,
+      "process {}: the page table has anon {} file {} swap {} huge {} file huge {} hugetlb {}; counted are {} {} {} {} {} {}",
+      pid_, anon, file, swapped, huge, file_huge, hugetlb, anon_rss, file_rss, swap_entries, huge_pages, file_huge_pages, hugetlb_rss);
 }
 
 // --- eligibility ---

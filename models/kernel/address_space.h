@@ -10,7 +10,7 @@
 // Invariants:
 //  1. VMAs do not overlap and are ordered by start.
 //  2. Every non-none PTE lies inside a VMA.
-//  3. anon_rss, file_rss, swap_entries, huge_pages agree with the page table (check()).
+//  3. anon_rss, file_rss, swap_entries, huge_pages, file_huge_pages agree with the page table (check()).
 #pragma once
 
 #include <map>
@@ -146,6 +146,7 @@ class AddressSpace {
   // --- counters (pages of 4 KiB) ---
   std::uint64_t anon_rss = 0, file_rss = 0, swap_entries = 0,
                 huge_pages = 0;  // huge_pages: anonymous PMD-mapped 2 MiB pages
+  std::uint64_t file_huge_pages = 0;  // PMD-mapped 2 MiB pages of files and shared memory
   std::uint64_t hugetlb_rss = 0;
   std::uint64_t rss_pages() const { return anon_rss + file_rss; }
   std::uint64_t peak_rss = 0;

@@ -14,6 +14,7 @@
 namespace collapsar {
 
 class KernelObserver;
+class PageCache;
 
 struct KernelContext {
   EventQueue& queue;
@@ -28,6 +29,7 @@ struct KernelContext {
   unsigned page_table_levels = 4;
   Pfn zero_page{};                     // the shared 4 KiB zero page; allocated by Kernel
   KernelObserver* observer = nullptr;  // optional (observer.h)
+  PageCache* page_cache = nullptr;     // set by Kernel: VMA eligibility asks it about files
 };
 
 }  // namespace collapsar

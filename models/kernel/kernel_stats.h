@@ -32,6 +32,7 @@ struct VmStat {
                 thp_fault_fallback_charge = 0, thp_collapse_alloc = 0, thp_collapse_alloc_failed = 0,
                 thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0, thp_split_pmd = 0,
                 thp_scan_exceed_none_pte = 0, thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0,
+                thp_file_alloc = 0, thp_file_fallback = 0, thp_file_fallback_charge = 0, thp_file_mapped = 0,
                 thp_zero_page_alloc = 0, thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
   template <class V>
   void describe(V& v) {
@@ -62,6 +63,10 @@ struct VmStat {
     v("thp_scan_exceed_none_pte", thp_scan_exceed_none_pte, "count", "ranges with more than max_ptes_none");
     v("thp_scan_exceed_swap_pte", thp_scan_exceed_swap_pte, "count", "ranges with more than max_ptes_swap");
     v("thp_scan_exceed_share_pte", thp_scan_exceed_share_pte, "count", "ranges with more than max_ptes_shared");
+    v("thp_file_alloc", thp_file_alloc, "count", "huge pages of shared memory allocated by faults");
+    v("thp_file_fallback", thp_file_fallback, "count", "faults on shared memory that wanted a huge page and got a small one");
+    v("thp_file_fallback_charge", thp_file_fallback_charge, "count", "of these, because of a memory cgroup");
+    v("thp_file_mapped", thp_file_mapped, "count", "huge pages of files and shared memory mapped by a PMD");
     v("thp_zero_page_alloc", thp_zero_page_alloc, "count", "huge zero page allocated");
     v("thp_zero_page_alloc_failed", thp_zero_page_alloc_failed, "count", "huge zero page not to be had");
     v("thp_swpout", thp_swpout, "count", "huge pages swapped out whole");

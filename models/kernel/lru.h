@@ -6,7 +6,7 @@
 // Source:      Linux mm/swap.c, include/linux/mm_inline.h as documented.
 //
 // Invariants:
-//  1. kLru is set iff the frame is linked. Which list: FrameUse::file or not, kActive or not; so kActive changes only here.
+//  1. kLru is set iff the frame is linked. Which list: is_file() or not, kActive or not; so kActive changes only here.
 //  2. Of a compound page only the head is linked, and counts as 512 pages.
 #pragma once
 
@@ -33,7 +33,9 @@ class Lru {
   std::uint64_t pages(Kind kind) const { return pages(kind, false) + pages(kind, true); }
   std::uint64_t pages() const { return pages(Kind::anon) + pages(Kind::file); }
   std::uint64_t entries() const;  // a huge page is one entry
-  Kind kind_of(Pfn pfn) const { return memory_.frame(pfn).used_as() == FrameUse::file ? Kind::file : Kind::anon; }
+  Kind kind_of(Pfn pfn) const { return is_file(memory_.frame(pfn)) ? Kind::file : Kind::anon; }
+  // folio_is_file_lru: shared memory goes to swap, so it stands with anonymous memory.
+  static bool is_file(const Frame& f) { return f.used_as() == FrameUse::file && !f.is(Frame::kSwapBacked); }
   std::uint64_t pages_of(Pfn pfn) const { return memory_.frame(pfn).is(Frame::kHead) ? kHugePages : 1; }
 
  private:

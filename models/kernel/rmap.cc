@@ -8,7 +8,8 @@
 
 namespace collapsar {
 
-Rmap::Rmap(KernelContext& kernel) : kernel_(kernel), anon_vmas_(1), files_(1) {}  // number 0 means none
+Rmap::Rmap(KernelContext& kernel, PageCache& page_cache)
+    : kernel_(kernel), page_cache_(page_cache), anon_vmas_(1) {}  // number 0 means none
 
 // --- anon_vma ---
 
@@ -45,7 +46,7 @@ void Rmap::fork_anon_vmas(AddressSpace& parent, AddressSpace& child) {
 
 void Rmap::forget(AddressSpace& mm) {
   for (auto& users : anon_vmas_) std::erase(users, &mm);
-  for (auto& file : files_) std::erase(file.mms, &mm);
+  page_cache_.forget(mm);
 }
 
 // --- mapping ---
@@ -91,10 +92,17 @@ void Rmap::map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) 
   Frame& f = kernel_.memory.frame(pfn);
   const bool is_anon = f.used_as() == FrameUse::anon;
   if (is_anon && kernel_.memory.frame(kernel_.memory.head_of(pfn)).mapping == 0) set_anon(pfn, vma, va);
-  if (!is_anon && !std::ranges::count(files_[f.mapping].mms, &mm)) files_[f.mapping].mms.push_back(&mm);
   if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
   *mm.table().pte(va) = pte;
   count_mapping(mm, pfn);
+}
+
+void Rmap::map_file_huge(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf) {
+  mm.table().map_huge(huge_base(va), leaf, PageSize::k2M);
+  ++kernel_.memory.pmd_mapcount(head);
+  ++mm.file_huge_pages;
+  mm.add_file(kHugePages);
+  ++kernel_.stats.vmstat.thp_file_mapped;
 }
 
 void Rmap::map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size) {
@@ -142,7 +150,8 @@ void Rmap::page_unmapped(Pfn pfn) {
   const bool is_compound = kernel_.memory.frame(head).is(Frame::kHead);
   if (is_compound) --pte_mappings(head);
   if (is_mapped(head)) {
-    if (is_compound && kernel_.memory.total_mapcount(pfn) == 0) split_->defer(head);
+    const bool is_anon = kernel_.memory.frame(head).used_as() == FrameUse::anon;
+    if (is_compound && is_anon && kernel_.memory.total_mapcount(pfn) == 0) split_->defer(head);
     return;
   }
   free_if_unused(head);
@@ -151,6 +160,11 @@ void Rmap::page_unmapped(Pfn pfn) {
 void Rmap::drop_swap_entry(AddressSpace& mm, SwapSlot slot) {
   SIM_ASSERT(mm.swap_entries > 0, "process {} gives back a swap entry it did not count", mm.pid());
   --mm.swap_entries;
+  release_slot(slot);
+}
+
+// A swap entry of a page table or of the page cache is gone.
+void Rmap::release_slot(SwapSlot slot) {
   kernel_.swap.release(slot);
   if (kernel_.swap.users(slot) != 1) return;
   const auto cached = swap_cache_->find(slot);
@@ -165,6 +179,8 @@ void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
   const Pte old = *leaf.entry;
   if (!old.zero_page() && kernel_.memory.frame(old.pfn()).used_as() == FrameUse::hugetlb)
     return drop_hugetlb(mm, base, old, leaf.size);
+  if (!old.zero_page() && kernel_.memory.frame(old.pfn()).used_as() == FrameUse::file)
+    return zap_huge_file(mm, base, old);
   mm.table().unmap_huge(base);
   if (old.zero_page()) return;
   const Pfn head = old.pfn();
@@ -173,6 +189,17 @@ void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
   mm.anon_rss -= kHugePages;
   if (is_mapped(head)) defer_if_partly_mapped(head);
   else free_if_unused(head);
+}
+
+// The page stays in the page cache.
+void Rmap::zap_huge_file(AddressSpace& mm, VirtAddr base, Pte leaf) {
+  mm.table().unmap_huge(base);
+  Frame& f = kernel_.memory.frame(leaf.pfn());
+  if (leaf.dirty()) f.set(Frame::kDirty);
+  if (leaf.accessed()) f.set(Frame::kReferenced);
+  --kernel_.memory.pmd_mapcount(leaf.pfn());
+  --mm.file_huge_pages;
+  mm.file_rss -= kHugePages;
 }
 
 void Rmap::drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size) {
@@ -218,7 +245,8 @@ void Rmap::free_if_unused(Pfn pfn) {
   const Pfn head = kernel_.memory.head_of(pfn);
   constexpr std::uint16_t kHeld = Frame::kLocked | Frame::kIsolated | Frame::kWriteback;
   const Frame& f = kernel_.memory.frame(head);
-  if (f.used_as() != FrameUse::anon || f.pins > 0 || (f.flags & kHeld) || is_mapped(head)) return;
+  const bool is_ownerless = f.used_as() == FrameUse::anon || (f.used_as() == FrameUse::file && f.mapping == 0);
+  if (!is_ownerless || f.pins > 0 || (f.flags & kHeld) || is_mapped(head)) return;
   if (f.is(Frame::kSwapCache) && !swap_cache_->remove_if_unused(head)) return;
   release_frame(head);
 }

@@ -1,26 +1,24 @@
 // Rmap: which page is mapped where, and the life of a mapped page from its first mapping to the return of its frame.
 //
-// Models:      anon_vma (one per chain of forks), page -> PTEs by page index, map counts, RSS counters, page-cache
-//              pages of files and shmem, release of frames and swap slots by the last user.
-// Simplified:  one flat anon_vma per fork chain in place of the kernel's tree of anon_vma_chains; the page cache is
-//              never written back; fork leaves private hugetlb pages to the parent, the child faults in its own.
+// Models:      anon_vma (one per chain of forks), page -> PTEs by page index, map counts, RSS counters, release of frames
+//              and swap slots by the last user.
+// Simplified:  one flat anon_vma per fork chain in place of the kernel's tree of anon_vma_chains; fork leaves private hugetlb pages to the parent, the child faults in its own.
 // Time:        none; callers charge the costs.
-// Owns:        the anon_vma registry and the page cache's index (file, page) -> frame.
+// Owns:        the anon_vma registry.
 // Source:      Linux mm/rmap.c as documented; khugepaged.md 5.5 (who is freed when), 7.4.
 //
 // Invariants:
 //  1. Frame::mapcount = number of PTEs of this 4 KiB page over all address spaces; pmd_mapcount = number of PMDs of the
 //     compound page.
-//  2. An anonymous frame that nothing maps, pins or caches is freed at once.
+//  2. An anonymous frame that nothing maps, pins or caches is freed at once; so is a file page that has left the page
+//     cache and the swap cache.
 #pragma once
 
-#include <tsl/robin_map.h>
-
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include "models/kernel/address_space.h"
+#include "models/kernel/page_cache.h"
 
 namespace collapsar {
 
@@ -30,7 +28,7 @@ class SwapCache;
 
 class Rmap {
  public:
-  explicit Rmap(KernelContext& kernel);
+  Rmap(KernelContext& kernel, PageCache& page_cache);
   // Set once, at construction of the kernel: LRU lists, deferred splits, pages that only the swap cache holds.
   void set_reclaim(Reclaim& reclaim) { reclaim_ = &reclaim; }
   void set_split(Split& split) { split_ = &split; }
@@ -52,6 +50,8 @@ class Rmap {
   void map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte leaf);
   // A page already in use (swap cache, page cache, fork). An anonymous page that has no anon_vma yet takes the VMA's.
   void map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte);
+  // A huge page of the page cache over a PMD that is none; no table is deposited. Requires: the table above is there.
+  void map_file_huge(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf);
   // A hugetlb page; its users are counted in Frame::mapcount of its first frame. Requires: the table above it is there.
   void map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size);
   // Commits a collapse: installs `head` over the detached table (khugepaged.md 5.7). RSS grows by `new_pages`: what
@@ -64,7 +64,7 @@ class Rmap {
   // entry (swap_entries, the slot); nothing for the zero page. The entry itself stays as the caller left it (it was
   // replaced or lives in a detached table).
   void drop_mapping(AddressSpace& mm, Pte old);
-  void zap_huge(AddressSpace& mm, VirtAddr base);  // whole huge PMD (anonymous, huge zero page) or hugetlb page
+  void zap_huge(AddressSpace& mm, VirtAddr base);  // whole huge PMD (anonymous, file, huge zero page) or hugetlb page
   // Zaps everything in a range; huge PMDs cut by the range must be split before. Returns {4 KiB entries, huge entries}
   // zapped.
   struct Zapped {
@@ -90,36 +90,25 @@ class Rmap {
   void free_if_unused(Pfn pfn);
   // PTEs that map 4 KiB pages of a compound page. Kept in its second tail frame.
   std::uint32_t& pte_mappings(Pfn head) { return kernel_.memory.frame(head + 2).slot; }
-
-  // --- page cache ---
-  std::optional<Pfn> find_file_page(FileId file, std::uint64_t index) const;
-  void add_file_page(FileId file, std::uint64_t index, Pfn pfn);
-  void drop_file_page(Pfn pfn);  // clean page leaves the cache
-  FileId new_shmem_file();
-  bool is_shmem(FileId file) const { return file >= kFirstShmem; }
-  // The last mapping of a shmem file is gone: its pages go too.
-  void drop_file(FileId file);
-  template <class F>
-  void for_each_cached_page(F&& f) const {  // f(Pfn); in no particular order, so f must not care
-    for (const auto& [page, pfn] : page_cache_) f(pfn);
-  }
+  // Takes every entry of a page of the page cache back (try_to_unmap): the entries become none. f(AddressSpace&,
+  // VirtRange) is told what was unmapped and where, for the flush.
+  void unmap_file_page(Pfn pfn, const std::function<void(AddressSpace&, VirtRange)>& f);
+  // A file is mapped by nobody any more: if it is shared memory its pages and swap slots go.
+  void drop_shmem_file(FileId file);
 
  private:
-  static constexpr FileId kFirstShmem = 1ULL << 62;
   struct Place {
     AddressSpace* mm;
     VirtAddr va;
     Pte* entry;
     PageSize size;
   };
-  struct FileUsers {
-    FileId file;
-    std::vector<AddressSpace*> mms;  // that have mapped a page of it
-  };
   void set_anon(Pfn pfn, Vma& vma, VirtAddr va);
   void count_mapping(AddressSpace& mm, Pfn pfn);
   void page_unmapped(Pfn pfn);
   void drop_swap_entry(AddressSpace& mm, SwapSlot slot);
+  void release_slot(SwapSlot slot);
+  void zap_huge_file(AddressSpace& mm, VirtAddr base, Pte leaf);
   void drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size);
   void defer_if_partly_mapped(Pfn head);
   bool is_mapped(Pfn head);
@@ -127,32 +116,18 @@ class Rmap {
   void release_frame(Pfn head);
   bool copy_pte(AddressSpace& parent, AddressSpace& child, Vma& vma, VirtAddr va, Pte& pte);
   bool copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, PageSize size);
-  std::uint32_t file_number(FileId file);
   std::vector<Place> places(Pfn pfn);
-  void places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, std::uint32_t mapping, bool is_file,
+  void places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, const Frame& first,
                  std::vector<Place>& out);
   void add_place(AddressSpace& mm, VirtAddr va, Pfn pfn, std::vector<Place>& out);
   const std::vector<AddressSpace*>& users_of(const Frame& f) const;
 
   KernelContext& kernel_;
+  PageCache& page_cache_;
   Reclaim* reclaim_ = nullptr;
   Split* split_ = nullptr;
   SwapCache* swap_cache_ = nullptr;
   std::vector<std::vector<AddressSpace*>> anon_vmas_;  // id -> address spaces with a VMA of it
-  struct FilePage {
-    FileId file;
-    std::uint64_t index;
-    bool operator==(const FilePage&) const = default;
-  };
-  struct FilePageHash {
-    std::size_t operator()(const FilePage& p) const {
-      return (p.file * 0x9E3779B97F4A7C15ULL ^ p.index) * 0xD1B54A32D192ED03ULL;
-    }
-  };
-  tsl::robin_map<FilePage, Pfn, FilePageHash> page_cache_;
-  std::vector<FileUsers> files_;  // Frame::mapping of a file page is its place here, plus 1
-  tsl::robin_map<FileId, std::uint32_t> file_numbers_;
-  FileId next_shmem_ = kFirstShmem;
 };
 
 }  // namespace collapsar

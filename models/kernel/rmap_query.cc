@@ -1,4 +1,4 @@
-// Rmap: the questions, fork's copy, and the page cache.
+// Rmap: the questions, fork's copy, and unmapping pages of files.
 #include <algorithm>
 
 #include "models/kernel/reclaim.h"
@@ -25,7 +25,7 @@ bool Rmap::has_extra_references(Pfn pfn) {
 }
 
 const std::vector<AddressSpace*>& Rmap::users_of(const Frame& f) const {
-  return f.used_as() == FrameUse::anon ? anon_vmas_[f.mapping] : files_[f.mapping].mms;
+  return f.used_as() == FrameUse::anon ? anon_vmas_[f.mapping] : page_cache_.users_of(page_cache_.file_of(f));
 }
 
 void Rmap::for_each_mapping(Pfn pfn, const std::function<void(AddressSpace&, VirtAddr, Pte&, PageSize)>& f) {
@@ -50,14 +50,14 @@ std::vector<Rmap::Place> Rmap::places(Pfn pfn) {
   }
   if (found.size() == expected) return found;
   found.clear();
-  for (AddressSpace* mm : users_of(first)) places_in(*mm, pfn, index, first.mapping, is_file, found);
+  for (AddressSpace* mm : users_of(first)) places_in(*mm, pfn, index, first, found);
   return found;
 }
 
-void Rmap::places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, std::uint32_t mapping, bool is_file,
-                     std::vector<Place>& out) {
+void Rmap::places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, const Frame& first, std::vector<Place>& out) {
+  const bool is_file = first.used_as() != FrameUse::anon;
   for (auto& [start, vma] : mm.vmas()) {
-    const bool is_it = is_file ? vma.file == files_[mapping].file : vma.anon_vma == mapping;
+    const bool is_it = is_file ? vma.file == page_cache_.file_of(first) : vma.anon_vma == first.mapping;
     if (!is_it || index < vma.pgoff || index >= vma.pgoff + vma.range.pages()) continue;
     add_place(mm, vma.range.start + ((index - vma.pgoff) << kPageShift), pfn, out);
   }
@@ -128,7 +128,7 @@ bool Rmap::copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, Page
     child.table().map_huge(va, old(leaf), size);
     return true;
   }
-  SIM_ASSERT(!vma.is(Vma::kShared), "a shared huge page at {:#x} is copied by fork", va.value);
+  if (kernel_.memory.frame(leaf.pfn()).used_as() == FrameUse::file) return true;  // the child's fault maps it again
   const Pte shared = write_protected(leaf);
   if (!child.table().map_huge_with_deposit(va, old(shared))) return false;
   leaf = shared;
@@ -138,45 +138,29 @@ bool Rmap::copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, Page
   return true;
 }
 
-// --- page cache ---
+// --- pages of files ---
 
-std::uint32_t Rmap::file_number(FileId file) {
-  const auto [it, is_new] = file_numbers_.insert({file, std::uint32_t(files_.size())});
-  if (is_new) files_.push_back({file, {}});
-  return it->second;
+void Rmap::unmap_file_page(Pfn pfn, const std::function<void(AddressSpace&, VirtRange)>& f) {
+  const Pfn head = kernel_.memory.head_of(pfn);
+  for (const Place& p : places(pfn)) {
+    const VirtRange range{p.va, p.va + page_bytes(p.size)};
+    if (p.size == PageSize::k2M) {
+      zap_huge(*p.mm, p.va);
+    } else {
+      if (p.entry->dirty()) kernel_.memory.frame(head).set(Frame::kDirty);
+      zap_pte(*p.mm, p.va, *p.entry);
+    }
+    f(*p.mm, range);
+  }
 }
 
-std::optional<Pfn> Rmap::find_file_page(FileId file, std::uint64_t index) const {
-  const auto it = page_cache_.find({file, index});
-  if (it == page_cache_.end()) return std::nullopt;
-  return it->second;
-}
-
-void Rmap::add_file_page(FileId file, std::uint64_t index, Pfn pfn) {
-  Frame& f = kernel_.memory.frame(pfn);
-  SIM_ASSERT(f.used_as() == FrameUse::file, "frame {:#x} in the page cache is no file page", pfn.value);
-  f.mapping = file_number(file);
-  f.index = index & ((1ULL << 48) - 1);
-  const bool is_new = page_cache_.insert({{file, index}, pfn}).second;
-  SIM_ASSERT(is_new, "page {} of file {} is cached twice", index, file);
-  reclaim_->add(pfn, false);
-}
-
-void Rmap::drop_file_page(Pfn pfn) {
-  const Frame& f = kernel_.memory.frame(pfn);
-  SIM_ASSERT(f.mapcount == 0 && f.pins == 0, "file page {:#x} leaves the page cache while it is in use", pfn.value);
-  page_cache_.erase({files_[f.mapping].file, f.index});
-  release_frame(pfn);
-}
-
-FileId Rmap::new_shmem_file() { return next_shmem_++; }
-
-void Rmap::drop_file(FileId file) {
-  std::vector<Pfn> pages;
-  for (const auto& [page, pfn] : page_cache_)
-    if (page.file == file) pages.push_back(pfn);
-  std::ranges::sort(pages);
-  for (Pfn pfn : pages) drop_file_page(pfn);
+void Rmap::drop_shmem_file(FileId file) {
+  if (!PageCache::is_shmem(file) || page_cache_.is_mapped(file)) return;
+  for (const Pfn pfn : page_cache_.pages(file)) {
+    page_cache_.remove(pfn);
+    free_if_unused(pfn);
+  }
+  for (const SwapSlot slot : page_cache_.take_swap_entries(file)) release_slot(slot);
 }
 
 }  // namespace collapsar
