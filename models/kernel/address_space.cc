@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/kernel/file_thp.h"
+
 namespace collapsar {
 
 namespace {
@@ -260,11 +262,12 @@ void AddressSpace::check() const {
     else if (use == FrameUse::anon) anon += pages_4k(size), huge += size == PageSize::k2M;
     else file += pages_4k(size), file_huge += size == PageSize::k2M;
   });
-  SIM_ASSERT(
-      anon == anon_rss && file == file_rss && swapped == swap_entries && huge == huge_pages &&
-          file_huge == file_huge_pages && hugetlb == hugetlb_rss,
-      "process {}: the page table has anon {} file {} swap {} huge {} file huge {} hugetlb {}; counted are {} {} {} {} {} {}",
-      pid_, anon, file, swapped, huge, file_huge, hugetlb, anon_rss, file_rss, swap_entries, huge_pages, file_huge_pages, hugetlb_rss);
+  SIM_ASSERT(anon == anon_rss && file == file_rss && swapped == swap_entries && huge == huge_pages &&
+                 file_huge == file_huge_pages && hugetlb == hugetlb_rss,
+             "process {}: the page table has anon {} file {} swap {} huge {} file huge {} hugetlb {}; counted are {} "
+             "{} {} {} {} {}",
+             pid_, anon, file, swapped, huge, file_huge, hugetlb, anon_rss, file_rss, swap_entries, huge_pages,
+             file_huge_pages, hugetlb_rss);
 }
 
 // --- eligibility ---
@@ -291,7 +294,6 @@ bool holds_a_huge_block(const Vma& vma) {
 
 // What follows the sysfs test (6.12), or surrounds it (6.1).
 bool is_anonymous_candidate(const Vma& vma, bool in_fault) {
-  if (!vma.is_anonymous()) return false;
   if (vma.is(Vma::kTempStack)) return false;
   return in_fault || vma.anon_vma != 0;
 }
@@ -301,10 +303,12 @@ bool is_anonymous_candidate(const Vma& vma, bool in_fault) {
 bool thp_vma_allowable(const KernelContext& kernel, const AddressSpace& mm, const Vma& vma, bool enforce_sysfs,
                        bool in_fault) {
   const bool sysfs_first = kernel.rules.sysfs_first;
-  if (sysfs_first && enforce_sysfs && !sysfs_allows(kernel, vma)) return false;
+  if (sysfs_first && vma.is_anonymous() && enforce_sysfs && !sysfs_allows(kernel, vma)) return false;
   if (is_disabled(mm, vma)) return false;
   if (is_special(vma)) return false;
   if (!in_fault && !holds_a_huge_block(vma)) return false;
+  if (!vma.is_anonymous())
+    return !in_fault && is_file_aligned(vma) && file_thp_allowable(kernel, mm, vma, enforce_sysfs);
   if (!sysfs_first && enforce_sysfs && !sysfs_allows(kernel, vma)) return false;
   return is_anonymous_candidate(vma, in_fault);
 }

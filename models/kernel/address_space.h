@@ -145,7 +145,7 @@ class AddressSpace {
 
   // --- counters (pages of 4 KiB) ---
   std::uint64_t anon_rss = 0, file_rss = 0, swap_entries = 0,
-                huge_pages = 0;  // huge_pages: anonymous PMD-mapped 2 MiB pages
+                huge_pages = 0;       // huge_pages: anonymous PMD-mapped 2 MiB pages
   std::uint64_t file_huge_pages = 0;  // PMD-mapped 2 MiB pages of files and shared memory
   std::uint64_t hugetlb_rss = 0;
   std::uint64_t rss_pages() const { return anon_rss + file_rss; }

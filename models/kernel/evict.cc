@@ -35,7 +35,8 @@ Reclaim::Verdict Reclaim::evict(Pfn pfn, Batch& batch, bool ignore_references) {
     const Verdict verdict = check_references(pfn, mappings);
     if (verdict != Verdict::gone) return verdict;
   }
-  if (frame.used_as() == FrameUse::file) return drop_file(pfn, mappings, batch);
+  if (Lru::is_file(frame)) return drop_file(pfn, mappings, batch);
+  if (frame.used_as() == FrameUse::file) return swap_out_shmem(pfn, batch);
   if (frame.is(Frame::kLazyFree)) return drop_lazyfree(pfn, mappings, batch);
   return swap_out(pfn, mappings, batch);
 }
@@ -62,12 +63,7 @@ void Reclaim::unmap(const MappedAt& at, Pte replacement, Batch& batch) {
   *at.entry = replacement;
   rmap_.drop_mapping(*at.mm, old);
   const VirtRange page{at.va, at.va + kPageBytes};
-  for (Batch::Flush& f : batch.flushes) {
-    if (f.mm != at.mm) continue;
-    f.range = {std::min(f.range.start, page.start), std::max(f.range.end, page.end)};
-    return;
-  }
-  batch.flushes.push_back({at.mm, page});
+  note_flush(*at.mm, page, batch);
 }
 
 void Reclaim::flush(Batch& batch) {
@@ -78,14 +74,31 @@ void Reclaim::flush(Batch& batch) {
   batch.flushes.clear();
 }
 
+void Reclaim::note_flush(AddressSpace& mm, VirtRange range, Batch& batch) {
+  for (Batch::Flush& f : batch.flushes) {
+    if (f.mm != &mm) continue;
+    f.range = {std::min(f.range.start, range.start), std::max(f.range.end, range.end)};
+    return;
+  }
+  batch.flushes.push_back({&mm, range});
+}
+
+void Reclaim::unmap_file(Pfn head, Batch& batch) {
+  const std::uint64_t pages = lru_.pages_of(head);
+  for (Pfn page = head; page < head + pages; ++page)
+    rmap_.unmap_file_page(page, [&](AddressSpace& mm, VirtRange range) { note_flush(mm, range, batch); });
+}
+
 Reclaim::Verdict Reclaim::drop_file(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
   Frame& frame = kernel_.memory.frame(pfn);
   for (const MappedAt& at : mappings)
     if (at.entry->dirty()) frame.set(Frame::kDirty);
   if (frame.is(Frame::kDirty)) return Verdict::activate;
-  for (const MappedAt& at : mappings) unmap(at, {}, batch);
-  ++batch.freed;
-  rmap_.drop_file_page(pfn);
+  const std::uint64_t pages = lru_.pages_of(pfn);
+  unmap_file(pfn, batch);
+  kernel_.page_cache->remove(pfn);
+  batch.freed += pages;
+  rmap_.free_if_unused(pfn);
   return Verdict::gone;
 }
 
@@ -139,6 +152,36 @@ Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Bat
   batch.freed += lru_.pages_of(pfn);
   swap_cache_.remove(pfn);
   rmap_.free_if_unused(pfn);
+  return Verdict::gone;
+}
+
+// shrink_folio_list() and shmem_writepage() for a page of shared memory: its entries become none, its place in the file
+// keeps the slot. One that only the swap cache holds was read ahead and not wanted. A huge page is split, and its parts
+// go one by one.
+Reclaim::Verdict Reclaim::swap_out_shmem(Pfn pfn, Batch& batch) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (frame.is(Frame::kHead)) return swap_out_parts(pfn, batch);
+  if (frame.mapping == 0) {
+    swap_cache_.remove(pfn);
+    ++batch.freed;
+    rmap_.free_if_unused(pfn);
+    return Verdict::gone;
+  }
+  unmap_file(pfn, batch);
+  const auto slot = kernel_.swap.allocate();
+  if (!slot) return Verdict::activate;
+  swap_cache_.add(*slot, pfn);
+  kernel_.page_cache->swap_out(pfn, *slot);
+  batch.extra += kernel_.config.costs.swap_out_page;
+  lru_.move_to_head(pfn, false);  // it stays on the list while it is written
+  start_write(pfn, batch.worker);
+  return Verdict::gone;
+}
+
+Reclaim::Verdict Reclaim::swap_out_parts(Pfn head, Batch& batch) {
+  if (kernel_.swap.free_slots() == 0 || !split_instead(head, batch)) return Verdict::activate;
+  for (Pfn page = head; page < head + kHugePages; ++page)
+    if (kernel_.memory.frame(page).is(Frame::kLru)) settle(page, evict(page, batch, /*ignore_references=*/true));
   return Verdict::gone;
 }
 

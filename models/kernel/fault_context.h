@@ -59,6 +59,7 @@ struct PageFault::Context {
   void huge_zero_cleared();
   void install_huge_zero();
   void huge_alloc();
+  bool take_huge_page(FrameUse use, bool& may_reclaim);
   void huge_cleared();
   void install_huge();
   void fall_back();
@@ -84,15 +85,26 @@ struct PageFault::Context {
   void copied();
   void install_copy();
 
-  // fault_file.cc: page cache and shared memory
-  bool is_shmem() const { return vma->file >= kFirstShmemFile; }
+  // fault_file.cc: page cache
+  bool is_shmem() const { return PageCache::is_shmem(vma->file); }
+  PageCache& cache() const { return *kernel.page_cache; }
   void file_missing();
   void file_read_begin(std::uint64_t index);
   void file_read_done();
-  void shmem_missing();
-  void shmem_cleared();
+  void map_cached(Pfn cached);
+  bool may_map_huge_file(Pfn head) const;
+  void install_file_huge();
   void install_file();
   void make_shared_writable();
+
+  // fault_shmem.cc: shared memory that is not in the page cache
+  void shmem_missing(std::uint64_t index);
+  bool wants_huge_shmem(std::uint64_t index) const;
+  void huge_shmem_alloc();
+  void huge_shmem_cleared();
+  void shmem_cleared();
+  void shmem_swapped(SwapSlot slot);
+  void shmem_swapped_in();
 
   // fault_swap.cc
   void swap_fault();
@@ -109,8 +121,6 @@ struct PageFault::Context {
   VirtAddr page_address() const { return align_down(va, kPageBytes); }
   bool is_write() const { return access == Access::write; }
   const KernelCosts& costs() const { return kernel.config.costs; }
-
-  static constexpr FileId kFirstShmemFile = 1ULL << 62;  // Rmap::new_shmem_file()
 
   PageFault& fault;
   KernelContext& kernel;
@@ -159,6 +169,9 @@ struct PageFault::Context {
   COLLAPSAR_FAULT_EVENT(copy_ready_, install_copy);
   COLLAPSAR_FAULT_EVENT(file_read_, file_read_done);
   COLLAPSAR_FAULT_EVENT(shmem_cleared_, shmem_cleared);
+  COLLAPSAR_FAULT_EVENT(huge_shmem_cleared_, huge_shmem_cleared);
+  COLLAPSAR_FAULT_EVENT(shmem_swap_ready_, shmem_swapped_in);
+  COLLAPSAR_FAULT_EVENT(file_huge_ready_, install_file_huge);
   COLLAPSAR_FAULT_EVENT(file_ready_, install_file);
   COLLAPSAR_FAULT_EVENT(shared_write_ready_, make_shared_writable);
   COLLAPSAR_FAULT_EVENT(swap_ready_, install_swapped);

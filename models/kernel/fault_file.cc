@@ -1,24 +1,37 @@
-// PTE level, files and shared memory: page cache hit, read, first page of shared memory.
+// PTE level, files and shared memory: page cache hit, read of a file, a huge page of the cache mapped by a PMD.
 #include "models/kernel/fault_context.h"
+#include "models/kernel/file_thp.h"
 
 namespace collapsar {
 
 // do_fault(): a private write copies at once, everything else maps the page of the cache.
 void PageFault::Context::file_missing() {
-  if (!ensure_pte_table()) return;
   const std::uint64_t index = vma->page_index(va);
-  const auto cached = fault.rmap_.find_file_page(vma->file, index);
-  if (!cached) return is_shmem() ? shmem_missing() : file_read_begin(index);
-  if (kernel.memory.frame(*cached).is(Frame::kLocked)) return wait_for_page(*cached);
-  if (is_write() && !vma->is(Vma::kShared)) return copy_from(*cached);
+  const PageCache::Entry cached = cache().find(vma->file, index);
+  if (cached.page()) return map_cached(cached.pfn());
+  if (cached.swap()) return shmem_swapped(cached.slot());
+  return is_shmem() ? shmem_missing(index) : file_read_begin(index);
+}
+
+void PageFault::Context::map_cached(Pfn cached) {
+  const Pfn head = kernel.memory.head_of(cached);
+  if (kernel.memory.frame(head).is(Frame::kLocked)) return wait_for_page(head);
+  const bool is_private_write = is_write() && !vma->is(Vma::kShared);
+  if (!is_private_write && may_map_huge_file(head))
+    return pass<&Context::install_file_huge>(costs().fault_file, file_huge_ready_);
+  if (!ensure_pte_table()) return;
+  if (is_private_write) return copy_from(cached);
   pass<&Context::install_file>(costs().fault_file, file_ready_);
 }
+
+// --- a page of a file ---
 
 // The page is in the cache, locked, while it is read; the fault begins again afterwards.
 void PageFault::Context::file_read_begin(std::uint64_t index) {
   if (!take_page(FrameUse::file)) return;
   file_page = std::exchange(page, kNoPfn);
-  fault.rmap_.add_file_page(vma->file, index, file_page);
+  cache().add(vma->file, index, file_page);
+  fault.reclaim_.add(file_page, false);
   if (timeless) return file_missing();
   fault.locks_.try_lock(file_page);
   release_lock();
@@ -32,26 +45,39 @@ void PageFault::Context::file_read_done() {
   retry_unlocked();
 }
 
-void PageFault::Context::shmem_missing() {
-  if (take_page(FrameUse::file)) clear(page, 1, shmem_cleared_, &Context::shmem_cleared);
+// --- a huge page ---
+
+// do_set_pmd(): the PMD is none, the block fits; 6.12 asks whether huge pages are refused here.
+bool PageFault::Context::may_map_huge_file(Pfn head) const {
+  if (!kernel.memory.frame(head).is(Frame::kHead) || !may_map_huge_at(*vma, va)) return false;
+  if (kernel.rules.huge_file_map_asks_policy && (vma->is(Vma::kNoHugePage) || mm->thp_disabled)) return false;
+  const Pte* pmd = mm->table().pmd(va);
+  return !pmd || pmd->none();
 }
 
-// Its only copy is in memory: it is dirty from the start.
-void PageFault::Context::shmem_cleared() {
-  const std::uint64_t index = vma->page_index(va);
-  if (fault.rmap_.find_file_page(vma->file, index)) return lost_race();
-  kernel.memory.frame(page).set(Frame::kDirty);
-  fault.rmap_.add_file_page(vma->file, index, std::exchange(page, kNoPfn));
-  file_missing();
+void PageFault::Context::install_file_huge() {
+  const auto head = cache().find_huge_page(vma->file, vma->page_index(va));
+  if (!head || kernel.memory.frame(*head).is(Frame::kLocked) || !may_map_huge_file(*head)) return lost_race();
+  if (!mm->table().ensure_pmd_table(va)) return reclaim_memory(Reclaim::kSwapClusterMax);
+  const bool may_write = vma->is(Vma::kShared) && vma->writable() && (is_write() || is_shmem());
+  if (is_write()) kernel.memory.frame(*head).set(Frame::kDirty);
+  const std::uint64_t flags = Pte::kHuge | bits_if(may_write, Pte::kWritable) | bits_if(is_write(), Pte::kDirty);
+  fault.rmap_.map_file_huge(*mm, va, *head, small_pte(*head, flags));
+  note_huge();
+  resolved();
 }
+
+// --- a small page ---
 
 // A shared page of a file is mapped read-only until it is written (page_mkwrite); shared memory has no such step.
 void PageFault::Context::install_file() {
   if (!entry_is_free(file_ready_)) return;
-  const auto cached = fault.rmap_.find_file_page(vma->file, vma->page_index(va));
-  if (!unchanged_entry() || !cached || kernel.memory.frame(*cached).is(Frame::kLocked)) return lost_race();
+  const auto cached = cache().find_page(vma->file, vma->page_index(va));
+  if (!unchanged_entry() || !cached) return lost_race();
+  const Pfn head = kernel.memory.head_of(*cached);
+  if (kernel.memory.frame(head).is(Frame::kLocked)) return lost_race();
   const bool may_write = vma->is(Vma::kShared) && vma->writable() && (is_write() || is_shmem());
-  if (is_write()) kernel.memory.frame(*cached).set(Frame::kDirty);
+  if (is_write()) kernel.memory.frame(head).set(Frame::kDirty);
   const std::uint64_t flags = bits_if(may_write, Pte::kWritable) | bits_if(is_write(), Pte::kDirty);
   fault.rmap_.map_again(*mm, *vma, page_address(), *cached, small_pte(*cached, flags));
   resolved();
@@ -62,7 +88,7 @@ void PageFault::Context::make_shared_writable() {
   Pte* pte = unchanged_entry();
   if (!pte) return lost_race();
   pte->set(Pte::kWritable | Pte::kDirty | Pte::kAccessed);
-  kernel.memory.frame(pte->pfn()).set(Frame::kDirty);
+  kernel.memory.frame(kernel.memory.head_of(pte->pfn())).set(Frame::kDirty);
   resolved();
 }
 

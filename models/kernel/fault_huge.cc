@@ -79,20 +79,27 @@ void PageFault::Context::install_huge_zero() {
 }
 
 void PageFault::Context::huge_alloc() {
+  bool may_reclaim = false;
+  if (take_huge_page(FrameUse::anon, may_reclaim))
+    return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
+  if (!may_reclaim) return fall_back();
+  reclaim_memory(kHugePages);
+}
+
+// `page` for 2 MiB, as hard as khugepaged.md 7.2 tries. False: none to be had, or, with `may_reclaim`, one direct
+// reclaim could help; that is asked for once per fault.
+bool PageFault::Context::take_huge_page(FrameUse use, bool& may_reclaim) {
   const Effort effort = effort_of(kernel.config.thp.defrag, vma->is(Vma::kHugePage));
   PhysicalMemory& memory = kernel.memory;
-  auto pfn = memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, AllocLevel::low);
+  auto pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::low);
   if (!pfn && effort != Effort::none && !timeless) fault.reclaim_.wake_kswapd();
-  if (!pfn && effort == Effort::reclaim)
-    pfn = memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, AllocLevel::min);
-  if (pfn) {
-    page = *pfn;
-    kernel.stats.vmstat.pgalloc += kHugePages;
-    if (!timeless) fault.reclaim_.wake_kswapd_if_low();
-    return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
-  }
-  if (effort != Effort::reclaim || timeless || std::exchange(huge_reclaimed, true)) return fall_back();
-  reclaim_memory(kHugePages);
+  if (!pfn && effort == Effort::reclaim) pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::min);
+  may_reclaim = !pfn && effort == Effort::reclaim && !timeless && !std::exchange(huge_reclaimed, true);
+  if (!pfn) return false;
+  page = *pfn;
+  kernel.stats.vmstat.pgalloc += kHugePages;
+  if (!timeless) fault.reclaim_.wake_kswapd_if_low();
+  return true;
 }
 
 void PageFault::Context::huge_cleared() { pass<&Context::install_huge>(costs().fault_huge, huge_ready_); }
@@ -127,6 +134,7 @@ void PageFault::Context::note_huge() {
 void PageFault::Context::at_huge_pmd() {
   const Pte leaf = *mm->table().pmd(va);
   if (!is_write() || leaf.writable()) return spurious();
+  if (!leaf.zero_page() && kernel.memory.frame(leaf.pfn()).used_as() == FrameUse::file) return split_huge();
   if (leaf.zero_page()) return may_get_table() ? split_huge() : reclaim_memory(Reclaim::kSwapClusterMax);
   if (may_take_over_huge(leaf.pfn(), leaf))
     return pass<&Context::take_over_huge>(costs().fault_spurious, take_over_huge_ready_);

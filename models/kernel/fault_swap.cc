@@ -27,24 +27,26 @@ void PageFault::Context::install_swapped() {
 }
 
 // The frame enters the inactive list at once, as a page read ahead may never be mapped.
+Pfn PageFault::read_slot(SwapSlot slot, FrameUse use, AllocLevel level) {
+  const auto pfn = kernel_.memory.allocate(0, MigrateType::movable, use, level);
+  if (!pfn) return kNoPfn;
+  ++kernel_.stats.vmstat.pgalloc;
+  if (use == FrameUse::file) kernel_.memory.frame(*pfn).set(Frame::kSwapBacked);
+  swap_cache_.start_read(slot, *pfn);
+  reclaim_.add(*pfn, false);
+  return *pfn;
+}
+
 Pfn PageFault::start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level) {
-  const auto read = [&](SwapSlot slot, AllocLevel at) {
-    const auto pfn = kernel_.memory.allocate(0, MigrateType::movable, FrameUse::anon, at);
-    if (!pfn) return kNoPfn;
-    ++kernel_.stats.vmstat.pgalloc;
-    swap_cache_.start_read(slot, *pfn);
-    reclaim_.add(*pfn, false);
-    return *pfn;
-  };
   std::vector<SwapSlot> more;
   if (!kernel_.swap.is_synchronous()) more = swap_cache_.readahead(mm, vma, va);
-  const Pfn pfn = read(mm.table().pte(va)->swap_slot(), level);
+  const Pfn pfn = read_slot(mm.table().pte(va)->swap_slot(), FrameUse::anon, level);
   if (pfn == kNoPfn) {
     reclaim_.wake_kswapd();
     return pfn;
   }
   for (const SwapSlot slot : more)
-    if (!swap_cache_.find(slot) && read(slot, AllocLevel::low) == kNoPfn) break;
+    if (!swap_cache_.find(slot) && read_slot(slot, FrameUse::anon, AllocLevel::low) == kNoPfn) break;
   reclaim_.wake_kswapd_if_low();
   return pfn;
 }

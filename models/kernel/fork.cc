@@ -35,6 +35,7 @@ void MemoryCalls::copy_image(AddressSpace& parent, AddressSpace& child) {
     copy.write_locked = false;
     copy.fault_readers = 0;
     child.insert(copy);
+    if (copy.file != 0) kernel_.page_cache->add_user(copy.file, child);
   }
 }
 
@@ -56,14 +57,14 @@ void MemoryCalls::leave(AddressSpace& mm) {
 void MemoryCalls::tear_down(AddressSpace& mm) {
   std::vector<FileId> shmem;
   for (const auto& [start, vma] : mm.vmas())
-    if (rmap_.is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);
+    if (PageCache::is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);
   const VirtRange all = mm.user_range();
   rmap_.zap_range(mm, all);
   mm.remove(all);
   mm.table().free_tables(all, VirtAddr{0}, VirtAddr{0});
   rmap_.forget(mm);
   kernel_.shootdown.forget(mm.asid());
-  drop_unused_files(shmem);
+  for (const FileId file : shmem) rmap_.drop_shmem_file(file);
 }
 
 }  // namespace collapsar

@@ -32,7 +32,8 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
                stats_,
                page_table_levels,
                make_zero_page(memory)},
-      rmap_(context_),
+      page_cache_(context_),
+      rmap_(context_, page_cache_),
       locks_(context_),
       swap_cache_(context_, rmap_, locks_),
       reclaim_(context_, rmap_, swap_cache_, locks_),
@@ -42,6 +43,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       collapse_(context_, rmap_, faults_, locks_, reclaim_, split_, history_),
       khugepaged_(context_, collapse_),
       syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, entry_) {
+  context_.page_cache = &page_cache_;
   rmap_.set_reclaim(reclaim_);
   rmap_.set_split(split_);
   rmap_.set_swap_cache(swap_cache_);

@@ -26,6 +26,7 @@ class Kernel {
   Reclaim& reclaim() { return reclaim_; }
   Split& split() { return split_; }
   Rmap& rmap() { return rmap_; }
+  PageCache& page_cache() { return page_cache_; }
   SwapCache& swap_cache() { return swap_cache_; }
   RangeHistory& history() { return history_; }
   KernelStats& stats() { return stats_; }
@@ -48,6 +49,7 @@ class Kernel {
   KernelConfig config_;
   KernelStats stats_;
   KernelContext context_;
+  PageCache page_cache_;
   Rmap rmap_;
   PageLocks locks_;
   SwapCache swap_cache_;

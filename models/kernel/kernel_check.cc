@@ -43,6 +43,8 @@ struct Kernel::Census {
   void count_frames();
   void count_block(Pfn block);
   void check_anon(Pfn block);
+  void check_file(Pfn block);
+  std::uint32_t check_map_counts(Pfn block);
   void check_map_count(Pfn pfn, std::uint32_t counted, std::uint32_t found) const;
   void count_swap_cache(Pfn block);
   void check_swap() const;
@@ -66,7 +68,10 @@ void Kernel::Census::count_page_tables() {
       else if (e.present() && !e.zero_page()) (size == PageSize::k4K ? ptes : huge_leaves).add(e.pfn());
     });
   }
-  kernel.rmap_.for_each_cached_page([&](Pfn pfn) { cached.add(pfn); });
+  kernel.page_cache_.for_each_entry([&](FileId, std::uint64_t, PageCache::Entry e) {
+    if (e.swap()) ++swap_users[e.slot()];
+    else cached.add(e.pfn());
+  });
   table_frames = tables;
 }
 
@@ -93,10 +98,7 @@ void Kernel::Census::count_block(Pfn block) {
   const Frame& f = memory.frame(block);
   switch (f.used_as()) {
     case FrameUse::anon: return check_anon(block);
-    case FrameUse::file:
-      check_map_count(block, f.mapcount, ptes.of(block));
-      in_flight += cached.of(block) == 0;
-      return;
+    case FrameUse::file: return check_file(block);
     case FrameUse::hugetlb:
       check_map_count(block, f.mapcount, huge_leaves.of(block));
       in_flight += f.mapcount == 0;
@@ -112,7 +114,25 @@ void Kernel::Census::count_block(Pfn block) {
   }
 }
 
+void Kernel::Census::check_file(Pfn block) {
+  const Frame& first = memory.frame(block);
+  check_map_counts(block);
+  for (Pfn p = block; p < block + (1ULL << first.order); ++p)
+    SIM_ASSERT(cached.of(p) == (first.mapping != 0) || !at_rest, "frame {:#x} stands {} times in the page cache",
+               p.value, cached.of(p));
+  if (first.is(Frame::kSwapCache)) count_swap_cache(block);
+  else in_flight += first.mapping == 0;
+}
+
 void Kernel::Census::check_anon(Pfn block) {
+  const Frame& first = memory.frame(block);
+  const std::uint32_t mappings = check_map_counts(block);
+  if (first.is(Frame::kSwapCache)) count_swap_cache(block);
+  else if (mappings == 0) ++in_flight;
+}
+
+// Returns how many entries map the page or a part of it.
+std::uint32_t Kernel::Census::check_map_counts(Pfn block) {
   const Frame& first = memory.frame(block);
   std::uint32_t mappings = 0;
   for (Pfn p = block; p < block + (1ULL << first.order); ++p) {
@@ -125,8 +145,7 @@ void Kernel::Census::check_anon(Pfn block) {
                block.value, kernel.rmap_.pte_mappings(block), mappings);
     mappings += memory.pmd_mapcount(block);
   }
-  if (first.is(Frame::kSwapCache)) count_swap_cache(block);
-  else if (mappings == 0) ++in_flight;
+  return mappings;
 }
 
 // A page table taken out by a collapse under way is not found.

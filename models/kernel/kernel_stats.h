@@ -64,7 +64,8 @@ struct VmStat {
     v("thp_scan_exceed_swap_pte", thp_scan_exceed_swap_pte, "count", "ranges with more than max_ptes_swap");
     v("thp_scan_exceed_share_pte", thp_scan_exceed_share_pte, "count", "ranges with more than max_ptes_shared");
     v("thp_file_alloc", thp_file_alloc, "count", "huge pages of shared memory allocated by faults");
-    v("thp_file_fallback", thp_file_fallback, "count", "faults on shared memory that wanted a huge page and got a small one");
+    v("thp_file_fallback", thp_file_fallback, "count",
+      "faults on shared memory that wanted a huge page and got a small one");
     v("thp_file_fallback_charge", thp_file_fallback_charge, "count", "of these, because of a memory cgroup");
     v("thp_file_mapped", thp_file_mapped, "count", "huge pages of files and shared memory mapped by a PMD");
     v("thp_zero_page_alloc", thp_zero_page_alloc, "count", "huge zero page allocated");

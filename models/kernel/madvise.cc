@@ -82,7 +82,7 @@ void MemoryCalls::split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEf
     const Pfn head = kernel_.memory.head_of(pte.pfn());
     const bool is_cut = size == PageSize::k4K || va < range.start || va + kHugeBytes > range.end;
     const Frame& f = kernel_.memory.frame(head);
-    const bool is_thp = f.used_as() == FrameUse::anon && f.is(Frame::kHead);
+    const bool is_thp = f.used_as() != FrameUse::hugetlb && f.is(Frame::kHead);
     if (is_thp && is_cut && is_mapped_once(pte.pfn()) && !std::ranges::count(heads, head)) heads.push_back(head);
   });
   for (Pfn head : heads) split_.split_folio(head, &effect.cost);
@@ -141,8 +141,11 @@ void MemoryCalls::make_cold(AddressSpace& mm, VirtRange range, bool page_out, Sy
 
 // --- WILLNEED ---
 
-// swapin_walk_pmd_entry: reads are started, nobody waits for them.
+// swapin_walk_pmd_entry, force_shm_swapin_readahead: reads are started, nobody waits for them.
 void MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
+  mm.for_each(range, [&](Vma& vma) {
+    if (PageCache::is_shmem(vma.file)) will_need_shmem(vma, vma.range.intersect(range));
+  });
   mm.table().visit(range, [&](VirtAddr, Pte& pte, PageSize) {
     if (!pte.swap() || swap_cache_.find(pte.swap_slot())) return;
     const auto frame = kernel_.memory.allocate(0, MigrateType::movable, FrameUse::anon);
@@ -152,6 +155,19 @@ void MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
     reclaim_.add(*frame, false);
   });
   reclaim_.wake_kswapd_if_low();
+}
+
+void MemoryCalls::will_need_shmem(const Vma& vma, VirtRange range) {
+  for (VirtAddr va = range.start; va < range.end; va += kPageBytes) {
+    const PageCache::Entry entry = kernel_.page_cache->find(vma.file, vma.page_index(va));
+    if (!entry.swap() || swap_cache_.find(entry.slot())) continue;
+    const auto frame = kernel_.memory.allocate(0, MigrateType::movable, FrameUse::file);
+    if (!frame) return;
+    ++kernel_.stats.vmstat.pgalloc;
+    kernel_.memory.frame(*frame).set(Frame::kSwapBacked);
+    swap_cache_.start_read(entry.slot(), *frame);
+    reclaim_.add(*frame, false);
+  }
 }
 
 }  // namespace collapsar

@@ -77,9 +77,10 @@ Vma MemoryCalls::new_vma(const SyscallRequest& request, AddressSpace& mm, VirtRa
   vma.flags = vma_flags(request.prot, request.map_flags);
   vma.page = hugetlb_page(request);
   vma.file = is_anonymous ? 0 : request.file;
-  if (vma.file == 0 && vma.is(Vma::kShared)) vma.file = rmap_.new_shmem_file();
+  if (vma.file == 0 && vma.is(Vma::kShared)) vma.file = kernel_.page_cache->new_shmem_file(range.pages());
   const bool has_offset = vma.file != 0 && !is_anonymous;
   vma.pgoff = has_offset ? request.offset >> kPageShift : vma.file != 0 ? 0 : range.start.value >> kPageShift;
+  if (vma.file != 0) kernel_.page_cache->add_user(vma.file, mm);
   const std::string name = mapping_name(request.name);
   vma.mapping = name.empty() ? kUnnamed : mm.mapping_named(name);
   return vma;
@@ -91,7 +92,7 @@ void MemoryCalls::mmap(SyscallRequest& request, AddressSpace& mm, SyscallEffect&
   unmap(mm, range, request.cpu, effect);  // MAP_FIXED; a trace's address is where the mapping came to stand
   bool merged = false;
   Vma* vma = mm.add(new_vma(request, mm, range), &merged);
-  if (merged) khugepaged_.enter_vma(mm, *vma);
+  if (merged || !vma->is_anonymous()) khugepaged_.enter_vma(mm, *vma);
   if (request.map_flags & (kMapPopulate | kMapLocked)) add_populate(mm, range, effect);
 }
 
@@ -102,7 +103,7 @@ void MemoryCalls::unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEff
   bool is_mapped = false;
   mm.for_each(range, [&](Vma& vma) {
     is_mapped = true;
-    if (rmap_.is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);
+    if (PageCache::is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);
   });
   if (!is_mapped) return;
   effect.cost += split_.split_borders(mm, range, cpu);
@@ -116,18 +117,7 @@ void MemoryCalls::unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEff
   if (mm.table().table_pages() < tables) effect.tables_freed = true;
   if (zapped.pages + zapped.huge > 0 || effect.tables_freed)
     add_flush(effect, range, zapped.pages == 0 && zapped.huge > 0 ? PageSize::k2M : PageSize::k4K);
-  drop_unused_files(shmem);
-}
-
-void MemoryCalls::drop_unused_files(const std::vector<FileId>& files) {
-  const auto is_mapped = [&](FileId file) {
-    for (const auto& mm : processes_.address_spaces())
-      for (const auto& [start, vma] : mm->vmas())
-        if (vma.file == file) return true;
-    return false;
-  };
-  for (FileId file : files)
-    if (!is_mapped(file)) rmap_.drop_file(file);
+  for (const FileId file : shmem) rmap_.drop_shmem_file(file);
 }
 
 // --- heap and image ---

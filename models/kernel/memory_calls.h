@@ -94,7 +94,6 @@ class MemoryCalls {
   VirtRange place_mapping(SyscallRequest& request, const AddressSpace& mm) const;
   Vma new_vma(const SyscallRequest& request, AddressSpace& mm, VirtRange range);
   void unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEffect& effect);
-  void drop_unused_files(const std::vector<FileId>& files);
   void brk(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
   void add_image_vma(const SyscallRequest& request, AddressSpace& mm);
   void set_stack_room(AddressSpace& mm, VirtRange room);
@@ -121,6 +120,7 @@ class MemoryCalls {
   void free_entry_lazily(AddressSpace& mm, VirtAddr va, Pte& pte, SyscallEffect& effect);
   void make_cold(AddressSpace& mm, VirtRange range, bool page_out, SyscallEffect& effect);
   void will_need(AddressSpace& mm, VirtRange range);
+  void will_need_shmem(const Vma& vma, VirtRange range);
   void split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
   bool is_mapped_once(Pfn pfn);
   // fork.cc

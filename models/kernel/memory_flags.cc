@@ -37,8 +37,8 @@ void MemoryCalls::mprotect(const SyscallRequest& request, AddressSpace& mm, Sysc
 // write faults.
 Pte MemoryCalls::protected_as(Pte pte, const Vma& vma) const {
   const bool is_none = (vma.flags & kProtBits) == 0;
-  const bool is_shared =
-      vma.is(Vma::kShared) && (rmap_.is_shmem(vma.file) || pte.dirty());  // a clean file page faults (page_mkwrite)
+  const bool is_shared = vma.is(Vma::kShared) &&
+                         (PageCache::is_shmem(vma.file) || pte.dirty());  // a clean file page faults (page_mkwrite)
   const bool is_own = (pte.bits & Pte::kSoftExclusive) || is_shared || vma.is(Vma::kHugetlb);
   pte.clear(Pte::kPresent | Pte::kProtNone | Pte::kNoExec);
   pte.set(is_none ? Pte::kProtNone : Pte::kPresent);

@@ -48,6 +48,9 @@ class PageFault : public FaultHandler {
   // finished; ask again then. `failed`: no memory.
   enum class SwapIn : std::uint8_t { swapped_in, must_wait, retry, failed };
   SwapIn swap_in(AddressSpace& mm, Vma& vma, VirtAddr va, Event& done);
+  // The same for a swapped-out page of shared memory, which comes back into the page cache; it always waits for the
+  // device, as SGP_CACHE callers of shmem_get_folio() do.
+  SwapIn swap_in_shmem(FileId file, std::uint64_t index, Event& done);
   // kNoPfn: not allocated yet.
   Pfn huge_zero_page() const { return huge_zero_; }
   // Bytes of host memory, for the memory mark.
@@ -57,8 +60,12 @@ class PageFault : public FaultHandler {
   struct Context;   // one fault in progress
   struct Populate;  // one populate() in progress
   Context& context_of(TaskId task);
+  // Reads one slot into a fresh frame that enters the inactive list. kNoPfn: no memory.
+  Pfn read_slot(SwapSlot slot, FrameUse use, AllocLevel level);
   // Starts the read of `va`'s swap entry (and its neighbours') into a fresh frame. kNoPfn: no memory.
   Pfn start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level);
+  // Moves the unlocked page of the swap cache back into the page cache. False: it is not there, or locked.
+  bool take_shmem_from_swap(FileId file, std::uint64_t index);
   // Maps the unlocked page of the swap cache over the entry. True: writable.
   bool map_swapped(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, bool is_write);
 

@@ -5,7 +5,7 @@
 //              dropping of clean file pages and MADV_FREE pages, huge pages swapped out whole or split first.
 //              Accessed bits are cleared without a TLB flush, as x86 Linux does: a page that stays in a TLB looks old.
 // Simplified:  two classes with fixed balance (file first while it is over half of the pages); no memory cgroups, no MGLRU,
-//              no workingset refault; dirty file pages and shared memory are not written back and so stay; pages are taken
+//              no workingset refault; dirty pages of files are not written back by reclaim and so stay; pages are taken
 //              off their list only at the moment they go, not for the length of the batch.
 // Time:        reclaim_page per page looked at, swap_out_page per page sent out, and the flushes: kswapd on a CPU of its
 //              own, direct reclaim at the expense of who asks; swap writes take the device's time.
@@ -93,11 +93,15 @@ class Reclaim {
   Verdict drop_file(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   Verdict drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   Verdict swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
+  Verdict swap_out_shmem(Pfn pfn, Batch& batch);
+  Verdict swap_out_parts(Pfn head, Batch& batch);
   bool give_slot(Pfn pfn, Batch& batch);
   bool split_instead(Pfn pfn, Batch& batch);
   void split_pmds(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   bool collect(Pfn pfn, std::vector<MappedAt>& mappings);
   void unmap(const MappedAt& at, Pte replacement, Batch& batch);
+  void unmap_file(Pfn head, Batch& batch);
+  void note_flush(AddressSpace& mm, VirtRange range, Batch& batch);
   void flush(Batch& batch);
   // kswapd.cc: when
   void next_batch(Worker& worker);

@@ -115,10 +115,9 @@ class Rmap {
   bool only_swap_cache_holds(Pfn head) const;
   void release_frame(Pfn head);
   bool copy_pte(AddressSpace& parent, AddressSpace& child, Vma& vma, VirtAddr va, Pte& pte);
-  bool copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, PageSize size);
+  bool copy_huge(AddressSpace& child, VirtAddr va, Pte& leaf, PageSize size);
   std::vector<Place> places(Pfn pfn);
-  void places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, const Frame& first,
-                 std::vector<Place>& out);
+  void places_in(AddressSpace& mm, Pfn pfn, std::uint64_t index, const Frame& first, std::vector<Place>& out);
   void add_place(AddressSpace& mm, VirtAddr va, Pfn pfn, std::vector<Place>& out);
   const std::vector<AddressSpace*>& users_of(const Frame& f) const;
 

@@ -96,7 +96,7 @@ bool Rmap::copy_range(AddressSpace& parent, AddressSpace& child, Vma& vma, std::
   bool enough = true;
   parent.table().visit(vma.range, [&](VirtAddr va, Pte& pte, PageSize size) {
     if (!enough) return;
-    enough = size == PageSize::k4K ? copy_pte(parent, child, vma, va, pte) : copy_huge(child, vma, va, pte, size);
+    enough = size == PageSize::k4K ? copy_pte(parent, child, vma, va, pte) : copy_huge(child, va, pte, size);
     *ptes_copied += enough;
   });
   return enough;
@@ -121,7 +121,7 @@ bool Rmap::copy_pte(AddressSpace&, AddressSpace& child, Vma& vma, VirtAddr va, P
   return true;
 }
 
-bool Rmap::copy_huge(AddressSpace& child, Vma& vma, VirtAddr va, Pte& leaf, PageSize size) {
+bool Rmap::copy_huge(AddressSpace& child, VirtAddr va, Pte& leaf, PageSize size) {
   SIM_ASSERT(size == PageSize::k2M, "fork meets a page of {} bytes at {:#x}", page_bytes(size), va.value);
   if (leaf.zero_page()) {
     if (!child.table().ensure_pmd_table(va)) return false;

@@ -24,6 +24,19 @@ struct Rules {
   bool stack_growth_registers;     // expand_stack calls khugepaged_enter_vma
   bool none_pte_errno_is_busy;     // MADV_COLLAPSE: EXCEED_NONE_PTE gives EBUSY (else EINVAL)
   bool aligns_huge_mmaps;          // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
+  bool
+      drains_lru_for_file_collapse;  // collapse of a file drains the LRU batches after reading a page, so that it finds the page on its list
+  bool
+      defers_busy_tables;  // page tables of a collapsed file range need the mmap_lock of their process, for write; what cannot be had waits, at most 8, in its slot
+  bool
+      counts_mapped_huge_file;  // khugepaged empties the page table of a range whose page is huge already at once, and counts it as collapsed each time
+  bool
+      file_holes_may_fill;  // holes of a file range stay open to faults while it is copied (PAGE_FILLED), and a userfaultfd that waits for them refuses
+  bool file_thp_needs_exec;           // regular files: only executable mappings
+  bool file_compound_refused;         // a smaller compound page in a file range is refused (PAGE_COMPOUND)
+  bool huge_shmem_needs_aligned_vma;  // a fault on shared memory takes a huge page only where its VMA could map it
+  bool
+      huge_file_map_asks_policy;  // a huge page of a file is mapped by a PMD only if neither VMA nor process refuses huge pages
 };
 
 inline constexpr std::array<Rules, 2> kRules{{
@@ -38,7 +51,15 @@ inline constexpr std::array<Rules, 2> kRules{{
      .deferred_list_on_collapse = false,
      .stack_growth_registers = true,
      .none_pte_errno_is_busy = false,
-     .aligns_huge_mmaps = false},
+     .aligns_huge_mmaps = false,
+     .drains_lru_for_file_collapse = false,
+     .defers_busy_tables = true,
+     .counts_mapped_huge_file = false,
+     .file_holes_may_fill = false,
+     .file_thp_needs_exec = true,
+     .file_compound_refused = true,
+     .huge_shmem_needs_aligned_vma = false,
+     .huge_file_map_asks_policy = false},
     {.version = "6.12",
      .needs_writable_pte = true,
      .shared_per_folio = true,
@@ -50,7 +71,15 @@ inline constexpr std::array<Rules, 2> kRules{{
      .deferred_list_on_collapse = true,
      .stack_growth_registers = false,
      .none_pte_errno_is_busy = true,
-     .aligns_huge_mmaps = true},
+     .aligns_huge_mmaps = true,
+     .drains_lru_for_file_collapse = true,
+     .defers_busy_tables = false,
+     .counts_mapped_huge_file = true,
+     .file_holes_may_fill = true,
+     .file_thp_needs_exec = false,
+     .file_compound_refused = false,
+     .huge_shmem_needs_aligned_vma = true,
+     .huge_file_map_asks_policy = true},
 }};
 
 // nullptr: unknown version.

@@ -12,6 +12,8 @@ Duration Split::split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator) {
   if (!mm.table().pmd_is_huge(va)) return {};
   const VirtAddr base = huge_base(va);
   const Pte leaf = *mm.table().pmd(va);
+  if (!leaf.zero_page() && kernel_.memory.frame(leaf.pfn()).used_as() == FrameUse::file)
+    return drop_file_pmd(mm, base, initiator);
   if (!mm.table().split_pmd(base, kernel_.zero_page))
     throw SimulationError(
         fmt::format("out of simulated memory: no frame for the page table of the split 2 MiB range {} of process {} "
@@ -19,6 +21,16 @@ Duration Split::split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator) {
                     "free); a larger memory.size would help",
                     to_hex(base.value), mm.pid(), kernel_.memory.free_pages(), kernel_.memory.total_pages()));
   if (!leaf.zero_page()) rmap_.pmd_was_split(mm, base, leaf.pfn());
+  return note_split(mm, base, initiator);
+}
+
+// A huge page of the page cache is only unmapped: faults map what is touched again.
+Duration Split::drop_file_pmd(AddressSpace& mm, VirtAddr base, CpuId initiator) {
+  rmap_.zap_huge(mm, base);
+  return note_split(mm, base, initiator);
+}
+
+Duration Split::note_split(AddressSpace& mm, VirtAddr base, CpuId initiator) {
   ++kernel_.stats.vmstat.thp_split_pmd;
   if (history_) {
     RangeRecord& record = history_->at(mm.asid(), base);
@@ -62,6 +74,7 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   });
   Duration spent = kernel_.config.costs.split_folio;
   for (const auto& [mm, va] : pmds) spent += split_pmd(*mm, va, kNoCpu);
+  if (frame.used_as() == FrameUse::file) spent += unmap_file_folio(head);
   undefer(head);
   const bool was_active = frame.is(Frame::kActive), was_listed = frame.is(Frame::kLru);
   reclaim_.remove(head);
@@ -71,9 +84,32 @@ bool Split::split_folio(Pfn head, Duration* cost) {
     if (was_listed && !was_active) reclaim_.rotate(page);
     rmap_.free_if_unused(page);
   }
+  if (frame.used_as() == FrameUse::file) drop_beyond_end(head);
   ++kernel_.stats.vmstat.thp_split_page;
   if (cost) *cost += spent;
   return true;
+}
+
+// Small pages of a file are not mapped again behind a split (remap_page): faults find them.
+Duration Split::unmap_file_folio(Pfn head) {
+  Duration flushes{};
+  for (Pfn page = head; page < head + kHugePages; ++page)
+    rmap_.unmap_file_page(page, [&](AddressSpace& mm, VirtRange range) {
+      flushes += kernel_.shootdown.flush_duration(mm.asid(), range, PageSize::k4K, kNoCpu);
+      kernel_.shootdown.flush(mm.asid(), range, PageSize::k4K, kNoCpu, false);
+    });
+  return flushes;
+}
+
+// What a huge page held beyond the end of the file goes.
+void Split::drop_beyond_end(Pfn head) {
+  PageCache& cache = *kernel_.page_cache;
+  const std::uint64_t end = cache.pages_of_file(cache.file_of(kernel_.memory.frame(head)));
+  for (Pfn page = head; page < head + kHugePages; ++page) {
+    if (kernel_.memory.frame(page).index < end) continue;
+    cache.remove(page);
+    rmap_.free_if_unused(page);
+  }
 }
 
 // --- deferred splits ---

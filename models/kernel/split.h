@@ -44,6 +44,10 @@ class Split {
 
  private:
   bool can_split(Pfn head);
+  Duration drop_file_pmd(AddressSpace& mm, VirtAddr base, CpuId initiator);
+  Duration note_split(AddressSpace& mm, VirtAddr base, CpuId initiator);
+  Duration unmap_file_folio(Pfn head);
+  void drop_beyond_end(Pfn head);
   KernelContext& kernel_;
   Rmap& rmap_;
   Reclaim& reclaim_;

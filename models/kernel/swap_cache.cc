@@ -139,7 +139,8 @@ bool SwapCache::write_done(Pfn pfn) {
 
 bool SwapCache::is_mapped(Pfn pfn) const {
   PhysicalMemory& memory = kernel_.memory;
-  if (memory.frame(pfn).pins > 0) return true;
+  const Frame& frame = memory.frame(pfn);
+  if (frame.pins > 0 || (frame.used_as() == FrameUse::file && frame.mapping != 0)) return true;
   for (std::uint32_t i = 0; i < pages_of(pfn); ++i)
     if (memory.total_mapcount(pfn + i) > 0) return true;
   return false;

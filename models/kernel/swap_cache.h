@@ -62,8 +62,8 @@ class SwapCache {
   void submit(Pfn pfn, bool is_write, Write* written);
   void io_done(Io& io);
   void read_done(Pfn pfn);
-  bool write_done(Pfn pfn);  // true: freed
-  bool is_mapped(Pfn pfn) const;
+  bool write_done(Pfn pfn);       // true: freed
+  bool is_mapped(Pfn pfn) const;  // or in the page cache again
   std::uint32_t pages_of(Pfn pfn) const;
 
   KernelContext& kernel_;

@@ -112,14 +112,15 @@ TEST_F(RmapTest, FilePagesStayInTheCacheWhenUnmapped) {
   bench.now(r);
   bench.touch(task, {kBase + kPageBytes}, Access::read);
   EXPECT_EQ(mm.file_rss, 1U);
-  const auto page = bench.kernel.rmap().find_file_page(9, 4);
+  const auto page = bench.kernel.page_cache().find_page(9, 4);
   ASSERT_TRUE(page);
   EXPECT_EQ(mappings(*page), std::vector<VirtAddr>{{kBase + kPageBytes}});
   bench.call(KernelBench::request(KernelBench::Op::munmap, task, kBase, 4 * kPageBytes));
   EXPECT_EQ(mm.file_rss, 0U);
-  EXPECT_EQ(bench.kernel.rmap().find_file_page(9, 4), page);
-  bench.kernel.rmap().drop_file_page(*page);
-  EXPECT_FALSE(bench.kernel.rmap().find_file_page(9, 4));
+  EXPECT_EQ(bench.kernel.page_cache().find_page(9, 4), page);
+  bench.kernel.page_cache().remove(*page);
+  bench.kernel.rmap().free_if_unused(*page);
+  EXPECT_FALSE(bench.kernel.page_cache().find_page(9, 4));
 }
 
 TEST_F(RmapTest, SharedMemoryGoesWithItsLastMapping) {
