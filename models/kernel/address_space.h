@@ -25,6 +25,7 @@ namespace collapsar {
 
 using FileId = std::uint64_t;  // 0 = anonymous
 using AnonVmaId = std::uint32_t;
+using MemcgId = std::uint32_t;  // a memory control group (memcg.h); 0: none
 using MappingId =
     std::uint32_t;  // index into AddressSpace::mappings: which named mapping a VMA belongs to, for reports
 inline constexpr MappingId kUnnamed = ~0U;  // takes the name of the VMA it merges with, or one after its address
@@ -156,6 +157,7 @@ class AddressSpace {
   // --- THP state ---
   bool registered = false;    // MMF_VM_HUGEPAGE: has a khugepaged slot
   bool thp_disabled = false;  // MMF_DISABLE_THP
+  MemcgId memcg = 0;
 
   // All that user space can address.
   VirtRange user_range() const { return {{0}, {1ULL << (kPageShift + 9 * table_.levels() - 1)}}; }

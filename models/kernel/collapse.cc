@@ -2,6 +2,7 @@
 #include "models/kernel/collapse.h"
 
 #include "models/kernel/collapse_context.h"
+#include "models/kernel/memcg.h"
 
 namespace collapsar {
 
@@ -99,6 +100,7 @@ bool Collapse::Context::try_alloc(AllocLevel level) {
 
 void Collapse::Context::use_new_page() {
   ++kernel.stats.vmstat.thp_collapse_alloc;
+  if (!kernel.memcgs.try_charge(mm(), head, kHugePages)) return fail(ScanResult::CGROUP_CHARGE_FAIL);
   lock_for_read();
 }
 
@@ -230,8 +232,7 @@ void Collapse::Context::fail(ScanResult why) {
 }
 
 void Collapse::Context::give_back_new_page() {
-  kernel.stats.vmstat.pgfree += kHugePages;
-  kernel.memory.free(head, kHugeOrder);
+  free_frames(kernel, head, kHugeOrder);
   head = kNoPfn;
 }
 

@@ -35,8 +35,9 @@ struct PageFault::Context {
 
   // fault_memory.cc: frames and moving them
   Pfn allocate(unsigned order, FrameUse use);  // kNoPfn: below min
-  bool take_page(FrameUse use);  // `page` for one 4 KiB page; false: reclaim is under way, all begins again
-  bool ensure_pte_table();       // likewise
+  bool take_page(FrameUse use);    // `page` for one 4 KiB page; false: reclaim is under way, all begins again
+  [[noreturn]] void over_limit();  // of the control group
+  bool ensure_pte_table();         // likewise
   bool may_get_table() const { return kernel.memory.free_pages() > kernel.memory.watermarks().min; }
   void reclaim_memory(std::uint64_t pages);
   void reclaimed();
@@ -136,6 +137,7 @@ struct PageFault::Context {
   bool retried = false;         // slept without its lock: goes on under mmap_lock
   bool waited = false;          // for a device or a locked page: major
   bool no_huge = false;         // the PMD level has been tried
+  bool over_charge = false;     // the control group has no room for the huge page
   bool huge_reclaimed = false;  // one direct reclaim for a huge page is all there is
   bool got_huge = false, got_cow = false;
   Pfn page = kNoPfn, source = kNoPfn, file_page = kNoPfn;

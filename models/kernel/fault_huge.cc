@@ -1,5 +1,6 @@
 // PMD level: huge pages at fault, the huge zero page, writes to shared huge pages; and hugetlb.
 #include "models/kernel/fault_context.h"
+#include "models/kernel/memcg.h"
 
 namespace collapsar {
 
@@ -82,6 +83,7 @@ void PageFault::Context::huge_alloc() {
   bool may_reclaim = false;
   if (take_huge_page(FrameUse::anon, may_reclaim))
     return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
+  kernel.stats.vmstat.thp_fault_fallback_charge += over_charge;
   if (!may_reclaim) return fall_back();
   reclaim_memory(kHugePages);
 }
@@ -97,6 +99,9 @@ bool PageFault::Context::take_huge_page(FrameUse use, bool& may_reclaim) {
   may_reclaim = !pfn && effort == Effort::reclaim && !timeless && !std::exchange(huge_reclaimed, true);
   if (!pfn) return false;
   page = *pfn;
+  over_charge = !kernel.memcgs.try_charge(*mm, page, kHugePages);
+  if (over_charge) give_back(std::exchange(page, kNoPfn));
+  if (over_charge) return false;
   kernel.stats.vmstat.pgalloc += kHugePages;
   if (!timeless) fault.reclaim_.wake_kswapd_if_low();
   return true;

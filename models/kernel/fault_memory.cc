@@ -1,5 +1,6 @@
 // What all kinds of faults share: getting a frame, clearing it, waiting for a page, finding the entry unchanged.
 #include "models/kernel/fault_context.h"
+#include "models/kernel/memcg.h"
 
 namespace collapsar {
 
@@ -22,7 +23,17 @@ Pfn PageFault::Context::allocate(unsigned order, FrameUse use) {
 bool PageFault::Context::take_page(FrameUse use) {
   page = allocate(0, use);
   if (page == kNoPfn) reclaim_memory(Reclaim::kSwapClusterMax);
+  else if (!kernel.memcgs.try_charge(*mm, page, 1)) over_limit();
   return page != kNoPfn;
+}
+
+void PageFault::Context::over_limit() {
+  give_back(std::exchange(page, kNoPfn));
+  busy = false;
+  throw SimulationError(
+      fmt::format("process {} needs a page at {:#x}, and its memory control group is at its limit of "
+                  "{} pages; a higher limit would help",
+                  mm->pid(), va.value, kernel.memcgs.charged(*mm)));
 }
 
 bool PageFault::Context::ensure_pte_table() {
@@ -51,8 +62,7 @@ void PageFault::Context::reclaimed() {
 
 void PageFault::Context::give_back(Pfn pfn) {
   const unsigned order = unsigned(kernel.memory.frame(pfn).order);
-  kernel.stats.vmstat.pgfree += 1ULL << order;
-  kernel.memory.free(pfn, order);
+  free_frames(kernel, pfn, order);
 }
 
 void PageFault::Context::drop_source() {

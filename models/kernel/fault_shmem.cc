@@ -23,6 +23,7 @@ void PageFault::Context::huge_shmem_alloc() {
     return clear(page, kHugePages, huge_shmem_cleared_, &Context::huge_shmem_cleared);
   if (may_reclaim) return reclaim_memory(kHugePages);
   ++kernel.stats.vmstat.thp_file_fallback;
+  kernel.stats.vmstat.thp_file_fallback_charge += over_charge;
   no_huge = true;
   file_missing();
 }

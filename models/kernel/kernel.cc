@@ -30,6 +30,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
                config_,
                rules_of(config_),
                stats_,
+               memcgs_,
                page_table_levels,
                make_zero_page(memory)},
       page_cache_(context_),

@@ -7,6 +7,7 @@
 
 #include "models/kernel/collapse.h"
 #include "models/kernel/khugepaged.h"
+#include "models/kernel/memcg.h"
 #include "models/kernel/syscalls.h"
 
 namespace collapsar {
@@ -30,6 +31,7 @@ class Kernel {
   SwapCache& swap_cache() { return swap_cache_; }
   RangeHistory& history() { return history_; }
   KernelStats& stats() { return stats_; }
+  Memcgs& memcgs() { return memcgs_; }
   KernelContext& context() { return context_; }
   // What is configured, to be changed while the kernel runs only as sysfs would (sysfs.h).
   KernelConfig& config() { return config_; }
@@ -48,6 +50,7 @@ class Kernel {
   struct Census;
   KernelConfig config_;
   KernelStats stats_;
+  Memcgs memcgs_;
   KernelContext context_;
   PageCache page_cache_;
   Rmap rmap_;

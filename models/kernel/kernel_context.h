@@ -14,6 +14,7 @@
 namespace collapsar {
 
 class KernelObserver;
+class Memcgs;
 class PageCache;
 
 struct KernelContext {
@@ -26,6 +27,7 @@ struct KernelContext {
   const KernelConfig& config;
   const Rules& rules;
   KernelStats& stats;
+  Memcgs& memcgs;
   unsigned page_table_levels = 4;
   Pfn zero_page{};                     // the shared 4 KiB zero page; allocated by Kernel
   KernelObserver* observer = nullptr;  // optional (observer.h)

@@ -52,7 +52,7 @@ void PageFault::Context::reset(AddressSpace* space, VirtAddr address, Access kin
   access = kind;
   began = kernel.queue.now();
   lock = Lock::none;
-  retried = waited = no_huge = huge_reclaimed = got_huge = got_cow = asleep = false;
+  retried = waited = no_huge = over_charge = huge_reclaimed = got_huge = got_cow = asleep = false;
   page = source = file_page = kNoPfn;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/kernel/memcg.h"
 #include "models/kernel/reclaim.h"
 #include "models/kernel/split.h"
 #include "models/kernel/swap_cache.h"
@@ -259,8 +260,7 @@ void Rmap::release_frame(Pfn head) {
     pte_mappings(head) = 0;
   }
   if (f.is(Frame::kLru)) reclaim_->remove(head);
-  kernel_.stats.vmstat.pgfree += 1ULL << order;
-  kernel_.memory.free(head, order);
+  free_frames(kernel_, head, order);
 }
 
 }  // namespace collapsar

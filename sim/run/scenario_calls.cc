@@ -156,7 +156,10 @@ CallResult ScenarioPlayer::brk(const Command& c) {
 }
 
 CallResult ScenarioPlayer::uffd(const Command& c) { throw SimulationError(c.text); }
-CallResult ScenarioPlayer::memcg(const Command& c) { throw SimulationError(c.text); }
+CallResult ScenarioPlayer::memcg(const Command& c) {
+  machine_.kernel().memcgs().set_limit(mm(process(c.process)), c.length);
+  return {};
+}
 
 // --- references ---
 
