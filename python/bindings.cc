@@ -34,7 +34,6 @@ struct Request {
   ConfigNode config;
   RunOptions options;
   std::string out;  // directory for the report's files; "" for none
-  std::vector<VirtAddr> why;
 };
 
 struct Answer {
@@ -111,10 +110,10 @@ struct Stopped : std::exception {};
 Answer answer_of(const Request& request) {
   if (!request.out.empty()) prepare_report_directory(request.out);
   Answer answer{run_experiment(request.config, request.options), {}, {}, {}};
-  answer.json = json_report(answer.result, request.why);
+  answer.json = json_report(answer.result, request.options.why);
   answer.table = table_report(answer.result);
   answer.ranges_csv = ranges_csv(answer.result);
-  if (!request.out.empty()) write_report(answer.result, request.out, request.why);
+  if (!request.out.empty()) write_report(answer.result, request.out, request.options.why);
   return answer;
 }
 
@@ -145,14 +144,14 @@ Answer run_beside(Request request) {
 py::dict run(const ConfigNode& config, const ArrayTrace* trace, const Texts& variants, const Texts& search_dirs,
              unsigned jobs, bool check, bool one_event_per_step, const std::string& out,
              const std::vector<std::uint64_t>& why) {
-  Request request{config, {}, out, {}};
+  Request request{config, {}, out};
   request.options.variants = variants;
   request.options.search_dirs = search_dirs;
   request.options.jobs = jobs;
   request.options.check = check;
   request.options.one_event_per_step = one_event_per_step;
   if (trace) request.options.open_trace = [trace] { return make_memory_trace(trace->records, {}, trace->name); };
-  for (std::uint64_t address : why) request.why.push_back({address});
+  for (std::uint64_t address : why) request.options.why.push_back({address});
   return dict_of(run_beside(std::move(request)));
 }
 

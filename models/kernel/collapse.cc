@@ -1,20 +1,16 @@
 // From the scan to the write lock: khugepaged.md 5.1, phases 0 to 5. The rest is in collapse_phases.cc.
 #include "models/kernel/collapse.h"
 
+#include <utility>
+
 #include "models/kernel/collapse_context.h"
 #include "models/kernel/memcg.h"
 
 namespace collapsar {
 
 Collapse::Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-                   Split& split, RangeHistory& history)
-    : kernel_(kernel),
-      rmap_(rmap),
-      faults_(faults),
-      locks_(locks),
-      reclaim_(reclaim),
-      split_(split),
-      history_(history) {}
+                   Split& split)
+    : kernel_(kernel), rmap_(rmap), faults_(faults), locks_(locks), reclaim_(reclaim), split_(split) {}
 
 Collapse::~Collapse() = default;
 
@@ -38,7 +34,7 @@ void Collapse::Context::start(Request& asked) {
   request = &asked;
   limits = collapse.limits_of(asked.owner);
   head = kNoPfn;
-  cost = Duration::zero();
+  cost = scan_cost = stall = Duration::zero();
   begin_scan();
 }
 
@@ -60,13 +56,14 @@ void Collapse::Context::finish_without_table() { finish(pmd_state(mm().table(), 
 
 void Collapse::Context::scan_done() {
   const ScanResult result = collapse.verdict(mm(), request->base, request->owner, request->counts);
+  const StallMeter meter(*this);
   mm().unlock_pte_table(request->base);
   collapse.count_exceeded(result);
   if (result != ScanResult::SUCCEED) return finish(result);
   request->attempted = request->mmap_lock_dropped = true;
   mm().mmap_lock().release_read();
   held = Held::none;
-  cost = Duration::zero();
+  scan_cost = std::exchange(cost, Duration::zero());
   begin_alloc();
 }
 
@@ -216,6 +213,7 @@ TimedRwLock::Waiter& Collapse::Context::wait_for(Event& granted) {
 }
 
 void Collapse::Context::drop_lock() {
+  const StallMeter meter(*this);
   const Held was = held;
   held = Held::none;
   if (was == Held::read) mm().mmap_lock().release_read();
@@ -258,24 +256,19 @@ KernelObserver::PmdScan Collapse::Context::as_scan() const {
   return scan;
 }
 
+// A scan alone has only its own cost; what came after a successful one is the collapse's.
 void Collapse::Context::record(ScanResult result) const {
-  RangeRecord& range = collapse.history_.at(mm().asid(), request->base);
-  const ScanCounts& counts = request->counts;
-  ++range.times_scanned;
-  ++range.results[std::size_t(result)];
-  range.last = result;
-  range.last_scan = kernel.queue.now();
-  range.last_none_or_zero = counts.none_or_zero;
-  range.last_unmapped = counts.unmapped;
-  range.last_referenced = counts.referenced;
-  range.last_shared = counts.shared;
-  range.last_present = counts.looked_at - counts.none_or_zero - counts.unmapped;
-  if (result != ScanResult::SUCCEED) return;
-  range.is_huge = true;
-  range.huge_by = by_khugepaged() ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
-  range.became_huge = kernel.queue.now();
-  ++range.became_huge_times;
-  range.collapse_cost = cost;
+  RangeHistory::Scan scan;
+  scan.asid = mm().asid();
+  scan.base = request->base;
+  scan.by = by_khugepaged() ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
+  scan.result = result;
+  scan.counts = request->counts;
+  scan.attempted = request->attempted;
+  scan.scan_cost = request->attempted ? scan_cost : cost;
+  scan.collapse_cost = request->attempted ? cost : Duration::zero();
+  scan.stall = stall;
+  kernel.history->scanned(scan);
 }
 
 }  // namespace collapsar

@@ -45,8 +45,7 @@ class Collapse {
     bool attempted = false;
   };
 
-  Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim, Split& split,
-           RangeHistory& history);
+  Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim, Split& split);
   ~Collapse();
   // Requires: mmap_lock of the mm held for read by the asker, whose hold passes to the request; still held at the end
   // iff !mmap_lock_dropped.
@@ -81,7 +80,6 @@ class Collapse {
   PageLocks& locks_;
   Reclaim& reclaim_;
   Split& split_;
-  RangeHistory& history_;
   std::vector<std::unique_ptr<Context>> contexts_;
 };
 

@@ -96,7 +96,17 @@ struct Collapse::Context {
   std::uint32_t next_entry = 0;                  // of the swap-in or the copy
   std::uint32_t slice_parts_left = 0;
   ScanResult why_rollback = ScanResult::FAIL;
-  Duration cost{};  // CPU time of the collapse so far
+  Duration cost{};       // CPU time of the scan, then of the collapse, so far
+  Duration scan_cost{};  // once the collapse is attempted
+  Duration stall{};      // of others, behind locks held here
+  // Adds the waits that end when a lock is let go of in its scope: they are counted at that moment.
+  struct StallMeter {
+    explicit StallMeter(Context& owner) : context(owner), before(counted()) {}
+    ~StallMeter() { context.stall += std::chrono::nanoseconds(counted() - before); }
+    std::uint64_t counted() const { return context.kernel.stats.stall.collapse_ns.sum(); }
+    Context& context;
+    std::uint64_t before;
+  };
   TimedRwLock::Waiter waiter;
   Reclaim::DirectReclaim direct_reclaim;
   BulkCopy bulk;

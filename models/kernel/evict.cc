@@ -210,6 +210,7 @@ bool Reclaim::give_slot(Pfn pfn, Batch& batch) {
 }
 
 bool Reclaim::split_instead(Pfn pfn, Batch& batch) {
+  const RangeHistory::Because because(*kernel_.history, RangeRecord::Cause::reclaim);
   Duration cost{};
   const bool split = split_ && split_->split_folio(pfn, &cost);
   batch.extra += cost;
@@ -217,6 +218,7 @@ bool Reclaim::split_instead(Pfn pfn, Batch& batch) {
 }
 
 void Reclaim::split_pmds(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
+  const RangeHistory::Because because(*kernel_.history, RangeRecord::Cause::reclaim);
   for (const MappedAt& at : mappings)
     if (at.size == PageSize::k2M) batch.extra += split_->split_pmd(*at.mm, at.va, batch.cpu);
   SIM_ASSERT(kernel_.memory.pmd_mapcount(pfn) == 0, "compound page {:#x} still has a PMD", pfn.value);

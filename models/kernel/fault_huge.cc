@@ -126,12 +126,7 @@ void PageFault::Context::install_huge() {
 
 void PageFault::Context::note_huge() {
   got_huge = true;
-  if (!fault.history_) return;
-  RangeRecord& record = fault.history_->at(mm->asid(), va);
-  record.huge_by = RangeRecord::By::fault;
-  record.is_huge = true;
-  record.became_huge = kernel.queue.now();
-  ++record.became_huge_times;
+  kernel.history->became_huge(mm->asid(), va, RangeRecord::By::fault);
 }
 
 // --- there, but not writable: do_huge_pmd_wp_page() ---
@@ -167,6 +162,7 @@ void PageFault::Context::take_over_huge() {
 // Then the PTE level copies the one page, or replaces the zero page.
 void PageFault::Context::split_huge() {
   const CpuId cpu = timeless ? kNoCpu : request->cpu;
+  const RangeHistory::Because because(*kernel.history, RangeRecord::Cause::cow);
   pass<&Context::at_pmd>(fault.split_.split_pmd(*mm, va, cpu), pmd_split_);
 }
 

@@ -39,20 +39,18 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       swap_cache_(context_, rmap_, locks_),
       reclaim_(context_, rmap_, swap_cache_, locks_),
       split_(context_, rmap_, reclaim_),
+      history_(queue),
       processes_(context_),
       faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, split_, entry_),
-      collapse_(context_, rmap_, faults_, locks_, reclaim_, split_, history_),
+      collapse_(context_, rmap_, faults_, locks_, reclaim_, split_),
       khugepaged_(context_, collapse_),
       syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, entry_) {
   context_.page_cache = &page_cache_;
+  context_.history = &history_;
   rmap_.set_reclaim(reclaim_);
   rmap_.set_split(split_);
   rmap_.set_swap_cache(swap_cache_);
   reclaim_.set_split(split_);
-  split_.set_history(history_);
-  faults_.set_history(history_);
-  split_.set_history(history_);
-  faults_.set_history(history_);
   entry_.to = &khugepaged_;
   if (config_.thp.enabled != ThpEnabled::never) memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
 }

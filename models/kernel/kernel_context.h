@@ -16,6 +16,7 @@ namespace collapsar {
 class KernelObserver;
 class Memcgs;
 class PageCache;
+class RangeHistory;
 
 struct KernelContext {
   EventQueue& queue;
@@ -32,6 +33,7 @@ struct KernelContext {
   Pfn zero_page{};                     // the shared 4 KiB zero page; allocated by Kernel
   KernelObserver* observer = nullptr;  // optional (observer.h)
   PageCache* page_cache = nullptr;     // set by Kernel: VMA eligibility asks it about files
+  RangeHistory* history = nullptr;     // set by Kernel
 };
 
 }  // namespace collapsar

@@ -1,6 +1,7 @@
 #include "models/kernel/memory_calls.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "models/kernel/memory_calls_bits.h"
 
@@ -29,8 +30,36 @@ void MemoryCalls::add_flush(SyscallEffect& effect, VirtRange range, PageSize str
   effect.needs_flush = true;
 }
 
+namespace {
+
+using Op = SyscallRequest::Op;
+using Cause = RangeRecord::Cause;
+
+// The calls and the advice that can take a huge page away or apart.
+constexpr std::pair<Op, Cause> kCauses[] = {
+    {Op::mmap, Cause::mmap}, {Op::munmap, Cause::munmap},   {Op::mprotect, Cause::mprotect},
+    {Op::brk, Cause::brk},   {Op::mremap, Cause::mremap},   {Op::mlock, Cause::mlock},
+    {Op::exec, Cause::exec}, {Op::munlock, Cause::munlock}, {Op::exit, Cause::exit},
+};
+constexpr std::pair<Advice, Cause> kAdviceCauses[] = {
+    {Advice::hugepage, Cause::madv_hugepage}, {Advice::nohugepage, Cause::madv_nohugepage},
+    {Advice::dontneed, Cause::madv_dontneed}, {Advice::free, Cause::madv_free},
+    {Advice::cold, Cause::madv_cold},         {Advice::pageout, Cause::madv_pageout},
+};
+
+Cause cause_of(const SyscallRequest& request) {
+  if (request.op == Op::madvise)
+    for (const auto& [advice, cause] : kAdviceCauses)
+      if (advice == Advice(request.advice)) return cause;
+  for (const auto& [op, cause] : kCauses)
+    if (op == request.op) return cause;
+  return Cause::other;
+}
+
+}  // namespace
+
 SyscallEffect MemoryCalls::apply(SyscallRequest& request, AddressSpace& mm) {
-  using Op = SyscallRequest::Op;
+  const RangeHistory::Because because(*kernel_.history, cause_of(request));
   SyscallEffect effect;
   const VirtRange range = pages_of(request.address, request.length);
   switch (request.op) {

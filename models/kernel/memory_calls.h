@@ -103,6 +103,7 @@ class MemoryCalls {
   void extend(AddressSpace& mm, const Vma& vma, VirtRange by);
   void move(AddressSpace& mm, VirtRange from, VirtRange to, CpuId cpu, SyscallEffect& effect);
   void move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::uint64_t bytes, CpuId cpu, SyscallEffect& effect);
+  void note_moved(const AddressSpace& mm, VirtAddr from, VirtAddr to);  // of a huge page
   // memory_flags.cc
   std::vector<VirtRange> change_flags(AddressSpace& mm, VirtRange range, std::uint32_t set, std::uint32_t clear,
                                       CpuId cpu, SyscallEffect& effect);

@@ -59,12 +59,21 @@ void MemoryCalls::move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::
   bool enough = true;
   const Pte* target = table.pmd(to);
   if (bytes == kHugeBytes && to == huge_base(to) && (!target || target->none())) {
+    const bool is_huge = pmd->huge() && !pmd->zero_page();
     enough = table.move_pmd(from, to);
+    if (enough && is_huge) note_moved(mm, from, to);
   } else {
     effect.cost += split_.split_pmd(mm, from, cpu);
     for (std::uint64_t at = 0; at < bytes && enough; at += kPageBytes) enough = table.move_pte(from + at, to + at);
   }
   if (!enough) reclaim_.out_of_memory(mm.pid(), 1);
+}
+
+void MemoryCalls::note_moved(const AddressSpace& mm, VirtAddr from, VirtAddr to) {
+  const RangeRecord* record = kernel_.history->find(mm.asid(), from);
+  if (!record || !record->is_huge) return;
+  kernel_.history->stopped_huge(mm.asid(), from, RangeRecord::Stop::moved);
+  kernel_.history->became_huge(mm.asid(), to, RangeRecord::By::mremap);
 }
 
 }  // namespace collapsar

@@ -31,7 +31,6 @@ class PageFault : public FaultHandler {
   PageFault(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache, PageLocks& locks,
             Reclaim& reclaim, Split& split, KhugepagedEntry& khugepaged);
   ~PageFault() override;
-  void set_history(RangeHistory& history) { history_ = &history; }  // optional: notes which ranges faults made huge
 
   void handle_fault(FaultRequest& request) override;
   // Free of cost, before time 0: the page (or, by policy, the huge page) is put in place. False: no VMA there, or its
@@ -77,7 +76,6 @@ class PageFault : public FaultHandler {
   Reclaim& reclaim_;
   Split& split_;
   KhugepagedEntry& khugepaged_;
-  RangeHistory* history_ = nullptr;
   Pfn huge_zero_ = kNoPfn;
   std::vector<std::unique_ptr<Context>> contexts_;  // by task
   std::unique_ptr<Context> timeless_;               // of fault_now

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/kernel/memcg.h"
+#include "models/kernel/range_history.h"
 #include "models/kernel/reclaim.h"
 #include "models/kernel/split.h"
 #include "models/kernel/swap_cache.h"
@@ -184,6 +185,7 @@ void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
     return zap_huge_file(mm, base, old);
   mm.table().unmap_huge(base);
   if (old.zero_page()) return;
+  kernel_.history->stopped_huge(mm.asid(), base, RangeRecord::Stop::unmapped);
   const Pfn head = old.pfn();
   --kernel_.memory.pmd_mapcount(head);
   --mm.huge_pages;

@@ -1,6 +1,7 @@
 // Rmap: the questions, fork's copy, and unmapping pages of files.
 #include <algorithm>
 
+#include "models/kernel/range_history.h"
 #include "models/kernel/reclaim.h"
 #include "models/kernel/rmap.h"
 
@@ -135,6 +136,7 @@ bool Rmap::copy_huge(AddressSpace& child, VirtAddr va, Pte& leaf, PageSize size)
   ++kernel_.memory.pmd_mapcount(leaf.pfn());
   ++child.huge_pages;
   child.add_anon(kHugePages);
+  kernel_.history->became_huge(child.asid(), va, RangeRecord::By::fork);
   return true;
 }
 

@@ -32,11 +32,7 @@ Duration Split::drop_file_pmd(AddressSpace& mm, VirtAddr base, CpuId initiator) 
 
 Duration Split::note_split(AddressSpace& mm, VirtAddr base, CpuId initiator) {
   ++kernel_.stats.vmstat.thp_split_pmd;
-  if (history_) {
-    RangeRecord& record = history_->at(mm.asid(), base);
-    record.is_huge = false;
-    ++record.split_times;
-  }
+  kernel_.history->pmd_split(mm.asid(), base);
   const VirtRange range{base, base + kHugeBytes};
   const Duration flush = kernel_.shootdown.flush_duration(mm.asid(), range, PageSize::k2M, initiator);
   kernel_.shootdown.flush(mm.asid(), range, PageSize::k2M, initiator, false);
@@ -134,6 +130,7 @@ void Split::undefer(Pfn head) {
 }
 
 std::uint64_t Split::shrink_deferred(std::uint64_t wanted, Duration* cost) {
+  const RangeHistory::Because because(*kernel_.history, RangeRecord::Cause::reclaim);
   std::uint64_t freed = 0;
   for (std::uint64_t looks = deferred_.size(); looks > 0 && freed < wanted; --looks) {
     const Pfn head = deferred_.begin()->second;

@@ -26,7 +26,6 @@ class Reclaim;
 class Split {
  public:
   Split(KernelContext& kernel, Rmap& rmap, Reclaim& reclaim);
-  void set_history(RangeHistory& history) { history_ = &history; }  // optional: notes the splits of ranges
   // Splits the huge PMD over `va`, if there is one. Out of frames for its table: throws SimulationError (a deposit makes
   // that impossible for anonymous memory). Flushes the range. Returns what it cost (zero: nothing to split).
   Duration split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator);
@@ -51,7 +50,6 @@ class Split {
   KernelContext& kernel_;
   Rmap& rmap_;
   Reclaim& reclaim_;
-  RangeHistory* history_ = nullptr;
   std::map<std::uint64_t, Pfn> deferred_;            // number of arrival -> head
   tsl::robin_map<std::uint64_t, std::uint64_t> at_;  // head -> number of arrival
   std::uint64_t arrivals_ = 0;

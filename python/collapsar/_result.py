@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 # Columns of ranges.csv that are no numbers.
-_RANGE_TEXTS = ("variant", "mapping", "base", "last_result", "huge_by")
+_RANGE_TEXTS = (
+    "variant", "mapping", "base", "last_result", "last_by", "obstacle", "huge_by", "stopped", "stopped_by",
+    "saving_basis", "break_even",
+)
 
 
 class Histogram(TypedDict):

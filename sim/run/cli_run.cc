@@ -58,10 +58,23 @@ unsigned jobs_of(const CommandOptions& options) {
   return unsigned(jobs);
 }
 
+// Before a run that may take long.
+void check_addresses(const Experiment& experiment, const std::vector<VirtAddr>& addresses) {
+  for (const Variant& variant : experiment.variants) {
+    const unsigned levels = variant.config.mmu.levels;
+    const std::uint64_t end = 1ULL << (kPageShift + 9 * levels - 1);
+    for (const VirtAddr address : addresses)
+      if (address.value >= end)
+        throw UsageError(fmt::format("run: --why {}: no user-space address; with {}-level page tables these end at {}",
+                                     to_hex(address.value), levels, to_hex(end - 1)));
+  }
+}
+
 RunOptions run_options(const CommandOptions& options) {
   RunOptions run;
   run.variants = options.all("variant");
   run.search_dirs = installed_configs();
+  run.why = addresses_of(options);
   run.jobs = jobs_of(options);
   run.check = options.has("check");
   run.one_event_per_step = options.has("one-event-per-step");
@@ -70,6 +83,7 @@ RunOptions run_options(const CommandOptions& options) {
 
 ExperimentResult run_with_progress(const ConfigNode& config, RunOptions& run, bool quiet) {
   const Experiment experiment = resolve_experiment(config, run.variants, run.search_dirs);
+  check_addresses(experiment, run.why);
   ProgressLine line(experiment.variants.size(), !quiet);
   if (line.is_on()) run.on_progress = [&line](const Progress& progress) { line.update(progress); };
   return run_experiment(config, run);
@@ -82,8 +96,8 @@ void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 int run_run(const Arguments& arguments) {
   CommandOptions options = options_of_run();
   if (!options.parse(arguments, 1, 1000)) return kDone;
-  const std::vector<VirtAddr> why = addresses_of(options);
   RunOptions run = run_options(options);
+  const std::vector<VirtAddr>& why = run.why;
   const ConfigNode config = config_of(options, run.search_dirs);
   const std::string out = options.get("out", "");
   if (!out.empty()) prepare_report_directory(out);

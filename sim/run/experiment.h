@@ -28,6 +28,16 @@ struct HonestTime {
   std::uint64_t collapsed = 0;
 };
 
+// What the story of a range refers to.
+struct RunFacts {
+  Duration end{};  // from time 0, the warm-up included
+  bool has_warmup = false;
+  Frequency frequency;
+  double scale = 1;  // time.scale
+  ThpConfig thp;
+  KhugepagedConfig khugepaged;
+};
+
 struct VariantResult {
   std::string name;
   TraceInfo trace;
@@ -35,6 +45,7 @@ struct VariantResult {
   Timeline timeline;
   std::vector<RangeRow> ranges;
   HonestTime honest_time;
+  RunFacts facts;
   std::vector<std::string> simplified;  // known departures from a real machine that this run touched
 };
 
@@ -67,6 +78,7 @@ struct RunOptions {
   bool check = false;
   // Called now and then, from the thread that runs the variant; what it throws ends the run.
   std::function<void(const Progress&)> on_progress;
+  std::vector<VirtAddr> why;  // addresses whose ranges get a row even if nothing happens there
   // In place of what `trace:` names; called once per variant, one call at a time.
   TraceMaker open_trace;
 };

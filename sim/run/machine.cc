@@ -43,9 +43,11 @@ Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwi
 }
 
 void Machine::connect(bool check) {
-  walks_ = std::make_unique<WalkAccount>(kernel_->processes(), scheduler_, shootdown_);
+  walks_ = std::make_unique<WalkAccount>(queue_, kernel_->processes(), scheduler_, shootdown_);
   ledger_ = std::make_unique<MemoryLedger>(*kernel_, memory_);
-  exit_watch_ = std::make_unique<ExitWatch>(kernel_->syscalls(), *ledger_);
+  kernel_->history().set_watcher(walks_.get());
+  ranges_ = std::make_unique<RangeBook>(*kernel_, *walks_, queue_);
+  exit_watch_ = std::make_unique<ExitWatch>(kernel_->syscalls(), *ledger_, *ranges_);
   std::vector<Cpu*> cpus;
   for (CpuId id = 0; id < config_.cpu.count; ++id) {
     mmus_[id]->set_observer(walks_.get());

@@ -20,6 +20,7 @@
 #include "models/mmu/shootdown.h"
 #include "sim/run/experiment_config.h"
 #include "sim/run/memory_ledger.h"
+#include "sim/run/ranges.h"
 #include "sim/run/timeline.h"
 #include "sim/run/walk_account.h"
 
@@ -46,6 +47,7 @@ class Machine {
   PhysicalMemory& memory() { return memory_; }
   WalkAccount& walks() { return *walks_; }
   MemoryLedger& ledger() { return *ledger_; }
+  RangeBook& ranges() { return *ranges_; }
 
   // Every stat, from time 0 up to now. machine_stats.cc.
   StatTable collect();
@@ -75,6 +77,7 @@ class Machine {
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<WalkAccount> walks_;
   std::unique_ptr<MemoryLedger> ledger_;
+  std::unique_ptr<RangeBook> ranges_;
   std::unique_ptr<ExitWatch> exit_watch_;
 };
 

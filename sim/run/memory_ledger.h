@@ -12,6 +12,7 @@
 
 #include "models/kernel/kernel.h"
 #include "models/mem/physical_memory.h"
+#include "sim/run/ranges.h"
 
 namespace collapsar {
 
@@ -63,12 +64,16 @@ class MemoryLedger {
   std::map<Asid, Note> at_exit_;
 };
 
-// Passes every call on to the kernel, and tells the ledger of an exit before it happens.
+// Passes every call on to the kernel, and tells ledger and range book of an exit before it happens; the book of an exec
+// too, which ends an address space.
 class ExitWatch : public Syscalls {
  public:
-  ExitWatch(Syscalls& kernel, MemoryLedger& ledger) : kernel_(kernel), ledger_(ledger) {}
+  ExitWatch(Syscalls& kernel, MemoryLedger& ledger, RangeBook& ranges)
+      : kernel_(kernel), ledger_(ledger), ranges_(ranges) {}
   void syscall(SyscallRequest& request) override {
-    if (request.op == SyscallRequest::Op::exit) ledger_.note_exit(request.task);
+    using Op = SyscallRequest::Op;
+    if (request.op == Op::exit) ledger_.note_exit(request.task);
+    if (request.op == Op::exit || request.op == Op::exec) ranges_.note_end(request.task);
     kernel_.syscall(request);
   }
   void syscall_now(SyscallRequest& request) override { kernel_.syscall_now(request); }
@@ -81,6 +86,7 @@ class ExitWatch : public Syscalls {
  private:
   Syscalls& kernel_;
   MemoryLedger& ledger_;
+  RangeBook& ranges_;
 };
 
 }  // namespace collapsar

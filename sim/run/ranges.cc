@@ -3,68 +3,99 @@
 #include <algorithm>
 #include <tuple>
 
-#include "sim/run/machine.h"
+#include "sim/run/walk_account.h"
 
 namespace collapsar {
 
-namespace {
+RangeBook::RangeBook(Kernel& kernel, WalkAccount& walks, const EventQueue& queue)
+    : kernel_(kernel), walks_(walks), queue_(queue) {}
 
-// One address space on its way to rows: what the walks and the history know of its ranges.
-class SpaceRanges {
- public:
-  SpaceRanges(Machine& machine, AddressSpace& mm, std::uint32_t space) : mm_(mm), space_(space) {
-    if (const Process* process = machine.kernel().processes().by_pid(mm.pid())) process_ = process->name;
-    if (const WalkAccount::Ranges* walks = machine.walks().ranges_of(mm.asid()))
-      for (const auto& [number, range] : *walks) add_walks({number * kHugeBytes}, range);
-    const auto& all = machine.kernel().history().all();
-    for (auto it = all.lower_bound({mm.asid(), 0}); it != all.end() && it->first.asid == mm.asid(); ++it)
-      row_at({it->first.base}).history = it->second;
-  }
+void RangeBook::ask_for(const std::vector<VirtAddr>& addresses) {
+  for (const VirtAddr address : addresses) asked_.push_back(huge_base(address));
+}
 
-  void append_to(std::vector<RangeRow>& out) {
-    for (auto& [base, row] : rows_) {
-      if (row.mapping.empty()) row.mapping = name_at({{base}, {base + kHugeBytes}});
-      out.push_back(std::move(row));
+void RangeBook::note_end(TaskId task) {
+  AddressSpace* mm = kernel_.processes().mm_of(task);
+  if (!mm || mm->exited()) return;
+  Rows rows = rows_of(*mm);
+  for (auto& [base, row] : rows) row.ended = queue_.now();
+  ended_[mm->asid()] = std::move(rows);
+}
+
+void RangeBook::warmed_up() {
+  walks_.forget_ranges();
+  kernel_.history().restart_huge_time();
+}
+
+std::vector<RangeRow> RangeBook::rows() {
+  std::vector<RangeRow> all;
+  std::map<std::uint32_t, std::uint32_t> spaces_of;  // by pid
+  for (const auto& mm : kernel_.processes().address_spaces()) {
+    const std::uint32_t space = spaces_of[mm->pid()]++;
+    for (auto& [base, row] : rows_of(*mm)) {
+      row.space = space;
+      all.push_back(std::move(row));
     }
   }
+  std::stable_sort(all.begin(), all.end(), [](const RangeRow& a, const RangeRow& b) { return a.before(b); });
+  return all;
+}
 
- private:
-  RangeRow& row_at(VirtAddr base) {
-    RangeRow& row = rows_[base.value];
-    row.pid = mm_.pid(), row.space = space_, row.base = base, row.process = process_;
-    return row;
+RangeBook::Rows RangeBook::rows_of(AddressSpace& mm) {
+  const auto ended = ended_.find(mm.asid());
+  const bool has_ended = ended != ended_.end();
+  Rows rows = has_ended ? ended->second : Rows{};
+  for (const VirtAddr base : asked_)
+    if (mm.user_range().contains(base)) rows.try_emplace(base.value).first->second.happened = false;
+  add_history(mm, rows);
+  add_walks(mm, rows);
+  for (auto& [base, row] : rows) row.pid = mm.pid(), row.base = {base};
+  if (!has_ended && !mm.exited()) add_names(mm, rows);
+  return rows;
+}
+
+void RangeBook::add_history(AddressSpace& mm, Rows& rows) {
+  const RangeHistory& history = kernel_.history();
+  const auto& all = history.all();
+  for (auto it = all.lower_bound({mm.asid(), 0}); it != all.end() && it->first.asid == mm.asid(); ++it) {
+    RangeRow& row = rows[it->first.base];
+    row.happened = true;
+    row.history = it->second;
+    row.huge_time = history.huge_time(it->second);
   }
-  void add_walks(VirtAddr base, const WalkAccount::RangeWalks& walks) {
-    RangeRow& row = row_at(base);
+}
+
+void RangeBook::add_walks(AddressSpace& mm, Rows& rows) {
+  const WalkAccount::Ranges* ranges = walks_.ranges_of(mm.asid());
+  if (!ranges) return;
+  for (const auto& [number, walks] : *ranges) {
+    RangeRow& row = rows[number * kHugeBytes];
+    const bool is_huge = row.history.is_huge;
+    row.happened = true;
     row.walks = walks.walks, row.walk_cycles = walks.cycles();
-    if (walks.mapping < mm_.mappings().size()) row.mapping = mm_.mappings()[walks.mapping].name;
+    row.walk_cycles_huge = std::uint64_t(walks.subcycles_while_huge(is_huge)) / Clock::kSubcycles;
+    row.small_time = walks.time_while_small(is_huge, row.ended.value_or(queue_.now()));
+    if (walks.mapping < mm.mappings().size()) row.mapping = mm.mappings()[walks.mapping].name;
   }
-  // Of the first VMA that is there at the end.
-  std::string name_at(VirtRange range) {
-    const Vma* vma = mm_.first_ending_above(range.start);
-    const bool is_there = vma && vma->range.overlaps(range) && vma->mapping < mm_.mappings().size();
-    return is_there ? mm_.mappings()[vma->mapping].name : "";
+}
+
+// What only the VMAs can tell. The mapping, where no walk has told it, is that of the first VMA.
+void RangeBook::add_names(AddressSpace& mm, Rows& rows) {
+  const Process* process = kernel_.processes().by_pid(mm.pid());
+  const ScanOutlook outlook(kernel_);
+  for (auto& [base, row] : rows) {
+    if (process) row.process = process->name;
+    row.outlook = outlook.of(mm, row.base);
+    const Vma* vma = row.outlook.vma.empty() ? nullptr : mm.first_ending_above(row.base);
+    if (row.mapping.empty() && vma && vma->mapping < mm.mappings().size())
+      row.mapping = mm.mappings()[vma->mapping].name;
   }
+}
 
-  AddressSpace& mm_;
-  std::uint32_t space_;
-  std::string process_;
-  std::map<std::uint64_t, RangeRow> rows_;  // by base
-};
-
-}  // namespace
+// --- rows ---
 
 bool RangeRow::before(const RangeRow& o) const {
   return std::tuple(pid, space, base.value) < std::tuple(o.pid, o.space, o.base.value);
-}
-
-std::vector<RangeRow> collect_ranges(Machine& machine) {
-  std::vector<RangeRow> rows;
-  std::map<std::uint32_t, std::uint32_t> spaces_of;  // by pid
-  for (const auto& mm : machine.kernel().processes().address_spaces())
-    SpaceRanges(machine, *mm, spaces_of[mm->pid()]++).append_to(rows);
-  std::stable_sort(rows.begin(), rows.end(), [](const RangeRow& a, const RangeRow& b) { return a.before(b); });
-  return rows;
 }
 
 const RangeRow* find_range(const std::vector<RangeRow>& rows, const RangeRow& like) {
@@ -79,6 +110,43 @@ std::string_view name_of(RangeRecord::By by) {
     case RangeRecord::By::fault: return "fault";
     case RangeRecord::By::khugepaged: return "khugepaged";
     case RangeRecord::By::madvise_collapse: return "madvise_collapse";
+    case RangeRecord::By::fork: return "fork";
+    case RangeRecord::By::mremap: return "mremap";
+  }
+  return "";
+}
+
+std::string_view name_of(RangeRecord::Stop stop) {
+  switch (stop) {
+    case RangeRecord::Stop::never: return "";
+    case RangeRecord::Stop::split: return "split";
+    case RangeRecord::Stop::unmapped: return "unmapped";
+    case RangeRecord::Stop::moved: return "moved";
+  }
+  return "";
+}
+
+std::string_view name_of(RangeRecord::Cause cause) {
+  using Cause = RangeRecord::Cause;
+  switch (cause) {
+    case Cause::other: return "other";
+    case Cause::cow: return "copy_on_write";
+    case Cause::reclaim: return "reclaim";
+    case Cause::mmap: return "mmap";
+    case Cause::munmap: return "munmap";
+    case Cause::mremap: return "mremap";
+    case Cause::brk: return "brk";
+    case Cause::mprotect: return "mprotect";
+    case Cause::mlock: return "mlock";
+    case Cause::munlock: return "munlock";
+    case Cause::madv_hugepage: return "MADV_HUGEPAGE";
+    case Cause::madv_nohugepage: return "MADV_NOHUGEPAGE";
+    case Cause::madv_dontneed: return "MADV_DONTNEED";
+    case Cause::madv_free: return "MADV_FREE";
+    case Cause::madv_cold: return "MADV_COLD";
+    case Cause::madv_pageout: return "MADV_PAGEOUT";
+    case Cause::exec: return "exec";
+    case Cause::exit: return "exit";
   }
   return "";
 }

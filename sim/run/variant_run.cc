@@ -42,6 +42,7 @@ VariantRun::VariantRun(const Variant& variant, std::unique_ptr<TraceSource> sour
       machine_(variant.config, *source_, {options.one_event_per_step, options.check}) {
   machine_.scheduler().on_warmup = [this] { warmed_up(); };
   machine_.scheduler().on_end = [this] { ended(); };
+  machine_.ranges().ask_for(options_.why);
 }
 
 // The agenda may hold the sample event.
@@ -67,8 +68,9 @@ VariantResult VariantRun::run() {
   result.trace = source_->info();
   result.stats = warmup > 0 ? total.minus(at_warmup_) : total;
   result.timeline = std::move(timeline_);
-  result.ranges = collect_ranges(machine_);
+  result.ranges = machine_.ranges().rows();
   result.honest_time = honest_time(result.stats);
+  result.facts = facts();
   result.simplified = departures_in(variant_.config, result.stats);
   report_progress(true);
   return result;
@@ -83,7 +85,7 @@ void VariantRun::sample() {
 
 void VariantRun::warmed_up() {
   at_warmup_ = machine_.collect();
-  machine_.walks().forget_ranges();
+  machine_.ranges().warmed_up();
   is_warm_ = true;
 }
 
@@ -112,6 +114,16 @@ HonestTime VariantRun::honest_time(const StatTable& measured) {
   honest.collapsible_at_most =
       std::max(honest.collapsed, std::min(honest.wakeups * honest.ranges_per_wakeup, honest.candidates));
   return honest;
+}
+
+RunFacts VariantRun::facts() {
+  const ExperimentConfig& config = variant_.config;
+  return {.end = machine_.queue().now() - kTimeZero,
+          .has_warmup = config.trace.replay.warmup > 0,
+          .frequency = config.cpu.frequency,
+          .scale = config.time.scale,
+          .thp = config.kernel.thp,
+          .khugepaged = config.kernel.khugepaged};
 }
 
 void VariantRun::report_progress(bool finished) {

@@ -23,6 +23,7 @@ class VariantRun {
   void ended();
   void check_laws(const StatTable& total) const;
   HonestTime honest_time(const StatTable& measured);
+  RunFacts facts();
   void report_progress(bool finished);
 
   const Variant& variant_;

@@ -15,6 +15,28 @@ void WalkAccount::forget_ranges() {
   for (Space& space : spaces_) space.ranges.clear();
 }
 
+// --- a range changes; nothing to split off while it has no walks ---
+
+WalkAccount::RangeWalks* WalkAccount::known(Asid asid, VirtAddr base) {
+  if (asid >= spaces_.size()) return nullptr;
+  const auto range = spaces_[asid].ranges.find(base.value / kHugeBytes);
+  return range == spaces_[asid].ranges.end() ? nullptr : &range.value();
+}
+
+void WalkAccount::will_be_huge(Asid asid, VirtAddr base) {
+  RangeWalks* range = known(asid, base);
+  if (!range) return;
+  range->small_time += queue_.now() - range->small_since;
+  range->huge_from = range->subcycles;
+}
+
+void WalkAccount::will_be_small(Asid asid, VirtAddr base) {
+  RangeWalks* range = known(asid, base);
+  if (!range) return;
+  range->huge_subcycles += range->subcycles - range->huge_from;
+  range->small_since = queue_.now();
+}
+
 WalkAccount::Space& WalkAccount::meet(Asid asid) {
   if (asid >= spaces_.size()) spaces_.resize(asid + 1);
   Space& space = spaces_[asid];

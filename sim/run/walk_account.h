@@ -1,5 +1,6 @@
 // WalkAccount: where the page walks went: per 2 MiB range and per mapping of each address space.
 //
+// Models:      nothing. A range's walks are split by whether it was huge when they ended.
 // Time:        none.
 // Owns:        its counts. Mappings belong to the address spaces.
 //
@@ -9,10 +10,12 @@
 
 #include <tsl/robin_map.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "models/cpu/scheduler.h"
 #include "models/kernel/process.h"
+#include "models/kernel/range_history.h"
 #include "models/mmu/shootdown.h"
 
 namespace collapsar {
@@ -24,16 +27,26 @@ struct WalkCount {
   void add(std::int64_t length) { ++walks, subcycles += length; }
 };
 
-class WalkAccount : public WalkObserver {
+class WalkAccount : public WalkObserver, public RangeWatcher {
  public:
   struct RangeWalks : WalkCount {
     MappingId mapping = kUnnamed;  // of the first walk here
+    // Cycles and time of the times that are over; the one that lasts began at huge_from, or at small_since.
+    std::int64_t huge_subcycles = 0, huge_from = 0;
+    Duration small_time{};
+    Time small_since{};  // not before the first walk: a range that nobody uses has no rate
+    std::int64_t subcycles_while_huge(bool is_huge) const {
+      return huge_subcycles + (is_huge ? subcycles - huge_from : 0);
+    }
+    Duration time_while_small(bool is_huge, Time now) const {
+      return small_time + (is_huge ? Duration::zero() : std::max(now - small_since, Duration::zero()));
+    }
   };
   using Ranges = tsl::robin_map<std::uint64_t, RangeWalks>;  // by range number; look-ups and sorted copies only
 
   // Every address space seen for the first time is announced to `shootdown`, so that --check can hold TLBs against it.
-  WalkAccount(Processes& processes, const Scheduler& scheduler, Shootdown& shootdown)
-      : processes_(processes), scheduler_(scheduler), shootdown_(shootdown) {}
+  WalkAccount(const EventQueue& queue, Processes& processes, const Scheduler& scheduler, Shootdown& shootdown)
+      : queue_(queue), processes_(processes), scheduler_(scheduler), shootdown_(shootdown) {}
 
   void l1_missed(Asid asid, VirtAddr va, bool hits_l2) override {
     Space& space = space_of(asid);
@@ -46,10 +59,13 @@ class WalkAccount : public WalkObserver {
     Space& space = space_of(asid);
     const MappingId mapping = mapping_at(space, va);
     RangeWalks& range = space.ranges[va.value / kHugeBytes];
-    if (range.walks == 0) range.mapping = mapping;
+    if (range.walks == 0) range.mapping = mapping, range.small_since = queue_.now();
     range.add(subcycles);
     if (mapping != kUnnamed) space.by_mapping[mapping].add(subcycles);
   }
+
+  void will_be_huge(Asid asid, VirtAddr base) override;
+  void will_be_small(Asid asid, VirtAddr base) override;
 
   // nullptr: no walk there.
   const Ranges* ranges_of(Asid asid) const;
@@ -77,7 +93,9 @@ class WalkAccount : public WalkObserver {
   }
   Space& meet(Asid asid);
   MappingId look_up(Space& space, VirtAddr va);
+  RangeWalks* known(Asid asid, VirtAddr base);
 
+  const EventQueue& queue_;
   Processes& processes_;
   const Scheduler& scheduler_;
   Shootdown& shootdown_;
