@@ -5,6 +5,7 @@
 
 #include "models/kernel/collapse_context.h"
 #include "models/kernel/memcg.h"
+#include "models/kernel/pmd_state.h"
 
 namespace collapsar {
 

@@ -65,8 +65,6 @@ class Collapse {
     bool young_test = false;
   };
   Limits limits_of(LockOwner owner) const;
-  // SUCCEED: the PMD points to a PTE table.
-  static ScanResult pmd_state(const PageTable& table, VirtAddr base);
   ScanResult scan_ptes(const std::array<Pte, kHugePages>& ptes, const Limits& limits, ScanCounts& counts) const;
   ScanResult look_at_ptes(const std::array<Pte, kHugePages>& ptes, const Limits& limits, ScanCounts& counts) const;
   ScanResult scan_page(Pte pte, const Limits& limits, ScanCounts& counts) const;

@@ -1,5 +1,6 @@
 // The verdict on one range: 512 PTEs against the checks of khugepaged.md 4.2, in the kernel's order.
 #include "models/kernel/collapse.h"
+#include "models/kernel/pmd_state.h"
 
 namespace collapsar {
 namespace {
@@ -39,15 +40,6 @@ Collapse::Limits Collapse::limits_of(LockOwner owner) const {
           .swap = std::uint32_t(knobs.max_ptes_swap),
           .shared = std::uint32_t(knobs.max_ptes_shared),
           .young_test = true};
-}
-
-// find_pmd_or_thp_or_none, khugepaged.md 4.1.
-ScanResult Collapse::pmd_state(const PageTable& table, VirtAddr base) {
-  const Pte* pmd = table.pmd(base);
-  if (!pmd) return ScanResult::PMD_NULL;
-  if (pmd->none()) return ScanResult::PMD_NONE;
-  if (pmd->huge()) return ScanResult::PMD_MAPPED;
-  return ScanResult::SUCCEED;
 }
 
 ScanResult Collapse::scan_ptes(const std::array<Pte, kHugePages>& ptes, const Limits& limits,

@@ -43,8 +43,10 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       processes_(context_),
       faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, split_, entry_),
       collapse_(context_, rmap_, faults_, locks_, reclaim_, split_),
-      khugepaged_(context_, collapse_),
-      syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, entry_) {
+      file_tables_(context_, rmap_, entry_),
+      file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_, history_),
+      khugepaged_(context_, collapse_, file_collapse_),
+      syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_, entry_) {
   context_.page_cache = &page_cache_;
   context_.history = &history_;
   rmap_.set_reclaim(reclaim_);

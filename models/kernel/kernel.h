@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/kernel/collapse.h"
+#include "models/kernel/file_collapse.h"
 #include "models/kernel/khugepaged.h"
 #include "models/kernel/memcg.h"
 #include "models/kernel/syscalls.h"
@@ -66,10 +67,13 @@ class Kernel {
     KhugepagedEntry* to = nullptr;
     void enter_vma(AddressSpace& mm, const Vma& vma) override { to->enter_vma(mm, vma); }
     void fork(AddressSpace& parent, AddressSpace& child) override { to->fork(parent, child); }
+    bool add_pte_mapped(AddressSpace& mm, VirtAddr base) override { return to->add_pte_mapped(mm, base); }
     void exit(AddressSpace& mm) override { to->exit(mm); }
   } entry_;
   PageFault faults_;
   Collapse collapse_;
+  FileTables file_tables_;
+  FileCollapse file_collapse_;
   Khugepaged khugepaged_;
   SyscallTable syscalls_;
 };

@@ -46,7 +46,15 @@ const std::vector<AddressSpace*>& PageCache::users_of(FileId id) const {
   return f ? f->users : nobody;
 }
 
-bool PageCache::is_mapped(FileId id) const {
+void PageCache::hold(FileId id) { ++file(id).holders; }
+
+void PageCache::release(FileId id) {
+  SIM_ASSERT(file(id).holders > 0, "file {} is released but not held", id);
+  --file(id).holders;
+}
+
+bool PageCache::is_in_use(FileId id) const {
+  if (const File* f = known(id); f && f->holders > 0) return true;
   for (const AddressSpace* mm : users_of(id))
     for (const auto& [start, vma] : mm->vmas())
       if (vma.file == id) return true;

@@ -55,7 +55,10 @@ class PageCache {
   void add_user(FileId file, AddressSpace& mm);
   void forget(AddressSpace& mm);
   const std::vector<AddressSpace*>& users_of(FileId file) const;
-  bool is_mapped(FileId file) const;  // some VMA is left
+  bool is_in_use(FileId file) const;  // some VMA or holder is left
+  // Keeps a file whose last mapping goes meanwhile (get_file).
+  void hold(FileId file);
+  void release(FileId file);
   void set_open_for_write(FileId file, bool open);
   bool is_open_for_write(FileId file) const;  // so said, or a shared writable VMA shows it
 
@@ -102,6 +105,7 @@ class PageCache {
     FileId id = 0;
     std::uint64_t pages = ~0ULL;
     bool open_for_write = false;
+    std::uint32_t holders = 0;
     std::vector<AddressSpace*> users;  // in order of their first mapping
     tsl::robin_map<std::uint64_t, std::unique_ptr<Block>> blocks;
   };

@@ -157,7 +157,7 @@ void Rmap::unmap_file_page(Pfn pfn, const std::function<void(AddressSpace&, Virt
 }
 
 void Rmap::drop_shmem_file(FileId file) {
-  if (!PageCache::is_shmem(file) || page_cache_.is_mapped(file)) return;
+  if (!PageCache::is_shmem(file) || page_cache_.is_in_use(file)) return;
   for (const Pfn pfn : page_cache_.pages(file)) {
     page_cache_.remove(pfn);
     free_if_unused(pfn);

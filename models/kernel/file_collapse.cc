@@ -1,0 +1,281 @@
+// From the scan to the last page isolated: khugepaged.md 5.9, collapse steps 1 and 2.
+#include "models/kernel/file_collapse.h"
+
+#include "models/kernel/file_collapse_context.h"
+#include "models/kernel/observer.h"
+
+namespace collapsar {
+
+FileCollapse::FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
+                           FileTables& tables, RangeHistory& history)
+    : kernel_(kernel),
+      rmap_(rmap),
+      faults_(faults),
+      locks_(locks),
+      reclaim_(reclaim),
+      tables_(tables),
+      history_(history),
+      writeback_(kernel, rmap) {}
+
+FileCollapse::~FileCollapse() = default;
+
+void FileCollapse::scan_and_collapse(Request& request) {
+  SIM_ASSERT(request.first % kHugePages == 0, "collapse asked at page {} of file {}", request.first, request.file);
+  Context* idle = nullptr;
+  for (auto& context : contexts_)
+    if (!context->busy()) idle = context.get();
+  if (!idle) idle = contexts_.emplace_back(std::make_unique<Context>(*this)).get();
+  idle->start(request);
+}
+
+void FileCollapse::drain_lru() {
+  for (const Unlisted& page : unlisted_) {
+    const auto pfn = kernel_.page_cache->find_page(page.file, page.index);
+    if (pfn && !kernel_.memory.frame(kernel_.memory.head_of(*pfn)).is(Frame::kIsolated))
+      reclaim_.add(kernel_.memory.head_of(*pfn), false);
+  }
+  unlisted_.clear();
+}
+
+// --- the scan ---
+
+void FileCollapse::Context::start(Request& asked) {
+  request = &asked;
+  request->collapse.reset();
+  head = kNoPfn;
+  cost = Duration::zero();
+  cache.hold(request->file);
+  collapse.verdict(*request);  // how many entries there are to pay for; what they say is read at the end
+  const Duration work = by_khugepaged() ? kernel.config.costs.scan_pte * request->looked_at : Duration::zero();
+  spend(work, &KhugepagedStats::cpu_scan, scan_);
+}
+
+void FileCollapse::Context::scan_done() {
+  const ScanResult result = collapse.verdict(*request);
+  collapse.count_exceeded(result);
+  if (result != ScanResult::SUCCEED) return finish(result);
+  cost = Duration::zero();
+  request->collapse = ScanResult::FAIL;
+  spend(kernel.config.costs.collapse_alloc, &KhugepagedStats::cpu_alloc, alloc_);
+}
+
+// --- allocate, as Collapse does ---
+
+void FileCollapse::Context::alloc_done() {
+  if (try_alloc(AllocLevel::low)) return use_new_page();
+  const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
+  if (!may_reclaim) return give_up_alloc();
+  if (try_alloc(AllocLevel::min)) return use_new_page();
+  direct_reclaim = {.done = &reclaim_, .pages_wanted = kHugePages, .cpu = request->cpu};
+  collapse.reclaim_.direct_reclaim(direct_reclaim);
+}
+
+void FileCollapse::Context::reclaim_done() {
+  if (try_alloc(AllocLevel::min)) return use_new_page();
+  give_up_alloc();
+}
+
+bool FileCollapse::Context::try_alloc(AllocLevel level) {
+  const auto page = kernel.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::file, level);
+  head = page.value_or(kNoPfn);
+  if (page) kernel.stats.vmstat.pgalloc += kHugePages;
+  return page.has_value();
+}
+
+void FileCollapse::Context::use_new_page() {
+  ++kernel.stats.vmstat.thp_collapse_alloc;
+  collapse.locks_.try_lock(head);
+  why_rollback = ScanResult::SUCCEED;
+  next_index = 0;
+  taken.clear();
+  holes.clear();
+  flushes.clear();
+  sources.fill(kNoPfn);
+  gather();
+}
+
+void FileCollapse::Context::give_up_alloc() {
+  ++kernel.stats.vmstat.thp_collapse_alloc_failed;
+  finish(ScanResult::ALLOC_HUGE_PAGE_FAIL);
+}
+
+// --- page by page, up to the next that must be read ---
+
+bool FileCollapse::Context::must_read(PageCache::Entry entry) const {
+  return entry.swap() || (!is_shmem() && entry.none());
+}
+
+void FileCollapse::Context::gather() {
+  std::int64_t pages = 0;
+  for (std::uint64_t i = next_index; i < kHugePages; ++i) {
+    const PageCache::Entry entry = cache.find(request->file, request->first + i);
+    if (must_read(entry)) break;
+    pages += entry.page();
+  }
+  spend(kernel.config.costs.isolate_page * pages, &KhugepagedStats::cpu_isolate, gather_);
+}
+
+void FileCollapse::Context::gathered() {
+  for (; next_index < kHugePages; ++next_index) {
+    const std::uint64_t index = request->first + next_index;
+    if (must_read(cache.find(request->file, index))) return read_in();
+    if (const ScanResult result = pass_index(index); result != ScanResult::SUCCEED) return begin_rollback(result);
+  }
+  // A writer that came while the pages were taken.
+  if (!is_shmem() && cache.is_open_for_write(request->file)) return begin_rollback(ScanResult::FAIL);
+  begin_flush();
+}
+
+ScanResult FileCollapse::Context::pass_index(std::uint64_t index) {
+  const PageCache::Entry entry = cache.find(request->file, index);
+  if (entry.none()) return pass_hole(index);
+  if (const Frame& page = kernel.memory.frame(kernel.memory.head_of(entry.pfn())); !is_shmem()) {
+    if (page.is(Frame::kWriteback)) return ScanResult::FAIL;
+    if (page.is(Frame::kDirty)) {
+      collapse.writeback_.start(request->file);
+      return ScanResult::FAIL;
+    }
+  }
+  return take(index, entry.pfn());
+}
+
+// Shared memory that was truncated meanwhile, or was never touched.
+ScanResult FileCollapse::Context::pass_hole(std::uint64_t index) {
+  if (index == request->first && cache.is_block_empty(request->file, index, /*swap_counts=*/true))
+    return ScanResult::TRUNCATED;
+  holes.push_back(index);
+  if (!kernel.rules.file_holes_may_fill) cache.reserve(request->file, index, head + (index - request->first));
+  return ScanResult::SUCCEED;
+}
+
+ScanResult FileCollapse::Context::take(std::uint64_t index, Pfn pfn) {
+  const Pfn folio = kernel.memory.head_of(pfn);
+  if (!collapse.locks_.try_lock(folio)) return ScanResult::PAGE_LOCK;
+  const ScanResult result = take_locked(pfn);
+  if (result == ScanResult::SUCCEED) {
+    taken.push_back(pfn);
+    sources[index - request->first] = pfn;
+  } else {
+    collapse.locks_.unlock(folio);
+  }
+  return result;
+}
+
+ScanResult FileCollapse::Context::take_locked(Pfn pfn) {
+  const Frame& frame = kernel.memory.frame(pfn);
+  if (frame.is(Frame::kHead)) return ScanResult::PTE_MAPPED_HUGEPAGE;
+  if (!collapse.reclaim_.isolate(pfn)) return ScanResult::DEL_PAGE_LRU;
+  collapse.rmap_.unmap_file_page(pfn, [&](AddressSpace& where, VirtRange range) { note_unmapped(where, range); });
+  if (!collapse.rmap_.has_extra_references(pfn) && !frame.is(Frame::kSwapCache)) return ScanResult::SUCCEED;
+  collapse.reclaim_.putback(pfn);
+  return ScanResult::PAGE_COUNT;
+}
+
+void FileCollapse::Context::note_unmapped(AddressSpace& where, VirtRange range) {
+  for (Flush& f : flushes) {
+    if (f.mm != &where) continue;
+    f.range = {std::min(f.range.start, range.start), std::max(f.range.end, range.end)};
+    return;
+  }
+  flushes.push_back({&where, range});
+}
+
+// --- what is on swap or not cached ---
+
+void FileCollapse::Context::read_in() {
+  if (!is_shmem()) return read_file();
+  spend(kernel.config.costs.fault_swap, &KhugepagedStats::cpu_swapin, swap_in_);
+}
+
+// Comes again after a wait for the device.
+void FileCollapse::Context::swapped_in() {
+  const std::uint64_t index = request->first + next_index;
+  const bool was_swapped = cache.find(request->file, index).swap();
+  switch (collapse.faults_.swap_in_shmem(request->file, index, swap_in_)) {
+    case PageFault::SwapIn::must_wait: return;
+    case PageFault::SwapIn::retry: return begin_rollback(ScanResult::PAGE_LOCK);
+    case PageFault::SwapIn::failed: return begin_rollback(ScanResult::FAIL);
+    case PageFault::SwapIn::swapped_in: break;
+  }
+  if (was_swapped && !kernel.rules.drains_lru_for_file_collapse) {
+    if (const auto pfn = cache.find_page(request->file, index)) collapse.reclaim_.remove(*pfn);
+    collapse.unlisted_.push_back({request->file, index});
+  }
+  gather();
+}
+
+// page_cache_sync_readahead(): the pages from here to the next that is cached, then a wait for the first.
+void FileCollapse::Context::read_file() {
+  std::int64_t pages = 0;
+  for (std::uint64_t i = next_index; i < kHugePages; ++i) {
+    const std::uint64_t index = request->first + i;
+    if (!cache.find(request->file, index).none()) break;
+    const auto pfn = kernel.memory.allocate(0, MigrateType::movable, FrameUse::file, AllocLevel::low);
+    if (!pfn) break;
+    ++kernel.stats.vmstat.pgalloc;
+    cache.add(request->file, index, *pfn);
+    collapse.reclaim_.add(*pfn, false);
+    collapse.locks_.try_lock(*pfn);
+    reading.push_back(*pfn);
+    ++pages;
+  }
+  if (pages == 0) return begin_rollback(ScanResult::FAIL);
+  kernel.queue.schedule_after(read_, kernel.config.costs.file_read * pages);
+}
+
+void FileCollapse::Context::file_was_read() {
+  for (const Pfn pfn : reading) collapse.locks_.unlock(pfn);
+  reading.clear();
+  gather();
+}
+
+// --- helpers ---
+
+void FileCollapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end) {
+  cost += work;
+  if (by_khugepaged()) {
+    kernel.stats.khugepaged.*phase += work;
+    kernel.stats.khugepaged.cpu += work;
+  }
+  kernel.cpus.run_kernel(request->cpu, work, end);
+}
+
+void FileCollapse::Context::finish(ScanResult result) {
+  request->result = result;
+  if (request->collapse) request->collapse = result;
+  record(result);
+  report();
+  cache.release(request->file);
+  collapse.rmap_.drop_shmem_file(request->file);
+  Event& done = *request->done;
+  request = nullptr;
+  kernel.queue.schedule(done, kernel.queue.now());
+}
+
+void FileCollapse::Context::report() const {
+  if (!kernel.observer) return;
+  KernelObserver::FileScan scan;
+  scan.mm = request->mm;
+  scan.base = request->base;
+  scan.index = request->first;
+  scan.by_khugepaged = by_khugepaged();
+  scan.status = request->result;
+  scan.present = request->present;
+  scan.swap = request->swap;
+  scan.collapse = request->collapse;
+  kernel.observer->file_scanned(scan);
+}
+
+void FileCollapse::Context::record(ScanResult result) const {
+  RangeRecord& range = collapse.history_.at(mm().asid(), request->base);
+  ++range.times_scanned;
+  ++range.results[std::size_t(result)];
+  range.last = result;
+  range.last_scan = kernel.queue.now();
+  range.last_none_or_zero = std::uint32_t(kHugePages) - request->present - request->swap;
+  range.last_unmapped = request->swap;
+  range.last_present = request->present;
+  if (head != kNoPfn) range.collapse_cost = cost;
+}
+
+}  // namespace collapsar
