@@ -40,7 +40,7 @@ struct KernelCosts {
   Duration collapse_commit = us(10);  // [D] part: PMD install, deposit, rmap, LRU
   Duration isolate_page = ns(350);    // [D] half of 0.70 us per present page: trylock, refcount, LRU isolate
   Duration release_page = ns(350);    // [D] other half: PTE clear, rmap, free
-  Duration retract_table = us(2);      // [M] emptying one page table of a file mapping, without its flush
+  Duration retract_table = us(2);     // [M] emptying one page table of a file mapping, without its flush
   // system calls
   Duration syscall_entry = ns(200);  // [M] entry, exit, argument checks
   Duration vma_change = ns(800);     // [D] mprotect of one page 1.9 us [X] less entry and flush

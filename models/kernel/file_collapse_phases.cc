@@ -96,8 +96,7 @@ void FileCollapse::Context::rollback_done() {
   }
   taken.clear();
   if (!kernel.rules.file_holes_may_fill)
-    for (const std::uint64_t index : holes)
-      cache.unreserve(request->file, index, head + (index - request->first));
+    for (const std::uint64_t index : holes) cache.unreserve(request->file, index, head + (index - request->first));
   collapse.locks_.unlock(head);
   kernel.stats.vmstat.pgfree += kHugePages;
   kernel.memory.free(std::exchange(head, kNoPfn), kHugeOrder);

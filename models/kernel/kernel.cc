@@ -46,7 +46,8 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       file_tables_(context_, rmap_, entry_),
       file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_, history_),
       khugepaged_(context_, collapse_, file_collapse_),
-      syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_, entry_) {
+      syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_,
+                entry_) {
   context_.page_cache = &page_cache_;
   context_.history = &history_;
   rmap_.set_reclaim(reclaim_);

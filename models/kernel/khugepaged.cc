@@ -14,7 +14,8 @@ constexpr Duration kShortestSleep = std::chrono::microseconds(1);
 
 }  // namespace
 
-Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse) : kernel_(kernel), collapse_(collapse) {}
+Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse)
+    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse) {}
 
 Khugepaged::~Khugepaged() = default;
 
@@ -84,6 +85,14 @@ void Khugepaged::exit(AddressSpace& mm) {
   remove_slot(mm);
 }
 
+// khugepaged_add_pte_mapped_thp
+bool Khugepaged::add_pte_mapped(AddressSpace& mm, VirtAddr base) {
+  const auto slot = mm_slots_hash_.find(mm.asid());
+  if (slot == mm_slots_hash_.end() || slot->second->pte_mapped_thp.size() == kMostPteMapped) return false;
+  slot.value()->pte_mapped_thp.push_back(base);
+  return true;
+}
+
 void Khugepaged::remove_slot(AddressSpace& mm) {
   const auto slot = mm_slots_hash_.find(mm.asid());
   SIM_ASSERT(slot != mm_slots_hash_.end(), "address space {} is registered but has no slot", mm.asid());
@@ -102,6 +111,7 @@ void Khugepaged::wake() {
   progress_ = 0;
   pass_through_head_ = 0;
   alloc_slept_ = false;
+  file_collapse_.drain_lru();
   scan_next_mm();
 }
 
@@ -152,8 +162,13 @@ void Khugepaged::take_up_mm() {
   spend(kernel_.config.costs.scan_mm, mm_taken_up_);
 }
 
-// A process whose mmap_lock is taken counts as finished, at no cost to the budget.
 void Khugepaged::mm_taken_up() {
+  if (scan_.mm_slot->pte_mapped_thp.empty()) return lock_mm();
+  empty_deferred_tables();
+}
+
+// A process whose mmap_lock is taken counts as finished, at no cost to the budget.
+void Khugepaged::lock_mm() {
   AddressSpace& mm = *scan_.mm_slot->mm;
   holds_mmap_lock_ = mm.mmap_lock().try_read();
   if (!holds_mmap_lock_) {
@@ -190,8 +205,7 @@ Khugepaged::Walk Khugepaged::find_next_range(std::uint64_t& skipped) {
       return Walk::broken_off;
     }
     const VirtAddr start = align_up(vma->range.start, kHugeBytes), end = align_down(vma->range.end, kHugeBytes);
-    const bool eligible =
-        vma->is_anonymous() && thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/true, /*in_fault=*/false);
+    const bool eligible = thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/true, /*in_fault=*/false);
     if (kernel_.observer) kernel_.observer->vma_looked_at(mm, *vma, eligible);
     if (!eligible || scan_.address > end) {
       ++progress_, ++skipped;
@@ -211,6 +225,8 @@ void Khugepaged::vmas_skipped() {
 
 void Khugepaged::scan_range() {
   if (must_leave(*scan_.mm_slot->mm)) return leave_mm(Walk::broken_off);
+  const Vma* vma = scan_.mm_slot->mm->find(scan_.address);
+  if (!vma->is_anonymous()) return scan_file_range(*vma);
   request_.mm = scan_.mm_slot->mm;
   request_.base = scan_.address;
   request_.owner = LockOwner::khugepaged;
@@ -222,7 +238,8 @@ void Khugepaged::scan_range() {
 // The cursor moves on whatever came out. After a collapse was tried mmap_lock is gone, and with it the visit.
 void Khugepaged::range_done() {
   last_result_ = request_.result;
-  count_range();
+  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
+  count_range(request_.result, request_.counts.looked_at);
   scan_.address += kHugeBytes;
   progress_ += kHugePages;
   if (request_.mmap_lock_dropped) holds_mmap_lock_ = false;
@@ -231,11 +248,10 @@ void Khugepaged::range_done() {
   walk_vmas();
 }
 
-void Khugepaged::count_range() {
+void Khugepaged::count_range(ScanResult result, std::uint64_t looked_at) {
   ++stats().ranges_scanned;
-  ++stats().scan[std::size_t(request_.result)];
-  stats().ptes_scanned += request_.counts.looked_at;
-  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
+  ++stats().scan[std::size_t(result)];
+  stats().ptes_scanned += looked_at;
 }
 
 void Khugepaged::leave_mm(Walk how) {

@@ -2,12 +2,11 @@
 //
 // Models:      khugepaged_scan {mm_head, mm_slot, address}, mm_slots_hash, registration, the main loop with its budget
 //              and sleeps, the process scan, the VMA scan; each step an event with its cost.
-// Simplified:  no freezer; file-backed and shmem ranges are walked as ineligible
-//              VMAs.
+// Simplified:  no freezer; no NUMA.
 // Time:        costs.scan_mm per process taken up, scan_vma per VMA skipped, scan_pte per PTE looked at; scan_sleep and
 //              alloc_sleep; on its own CPU or taking one of the trace's.
 // Owns:        the mm slots and the cursor.
-// Source:      khugepaged.md 1, 2, 3.
+// Source:      khugepaged.md 1, 2, 3, 5.9.
 //
 // Invariants:
 //  1. Every registered mm has exactly one slot, in the list and in the hash; the cursor's slot, if any, is in the list.
@@ -20,6 +19,7 @@
 #include <list>
 
 #include "models/kernel/collapse.h"
+#include "models/kernel/file_collapse.h"
 #include "models/kernel/khugepaged_entry.h"
 #include "models/kernel/process.h"
 
@@ -27,7 +27,7 @@ namespace collapsar {
 
 class Khugepaged : public KhugepagedEntry {
  public:
-  Khugepaged(KernelContext& kernel, Collapse& collapse);
+  Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse);
   ~Khugepaged() override;
   // The thread runs while THP is on: call at the start, and after each change of `enabled` (start_stop_khugepaged).
   void start_or_stop();
@@ -37,10 +37,13 @@ class Khugepaged : public KhugepagedEntry {
 
   void enter_vma(AddressSpace& mm, const Vma& vma) override;
   void fork(AddressSpace& parent, AddressSpace& child) override;
+  bool add_pte_mapped(AddressSpace& mm, VirtAddr base) override;
   void exit(AddressSpace& mm) override;
 
+  static constexpr std::size_t kMostPteMapped = 8;  // MAX_PTE_MAPPED_THP
   struct MmSlot {
     AddressSpace* mm;
+    std::vector<VirtAddr> pte_mapped_thp{};  // 6.1: page tables to be emptied at the next visit
   };
   // {mm_head, mm_slot, address}
   struct Scan {
@@ -73,9 +76,19 @@ class Khugepaged : public KhugepagedEntry {
   void mm_taken_up();
   void walk_vmas();
   void vmas_skipped();
+  void lock_mm();
   void scan_range();
   void range_done();
-  void count_range();
+  void count_range(ScanResult result, std::uint64_t looked_at);
+  // khugepaged_file.cc: ranges of files and shared memory, and their page tables
+  void empty_deferred_tables();
+  void deferred_tables_emptied();
+  void scan_file_range(const Vma& vma);
+  void file_scanned();
+  void file_locked();
+  void file_table_emptied();
+  void file_range_done(ScanResult result, bool counts_as_collapsed);
+  FileTables::Asker asker(VirtAddr base) const;
   enum class Walk : std::uint8_t { at_range, at_end, broken_off };  // at_end: the kernel's vma == NULL
   Walk find_next_range(std::uint64_t& skipped);
   void leave_mm(Walk how);
@@ -91,6 +104,7 @@ class Khugepaged : public KhugepagedEntry {
 
   KernelContext& kernel_;
   Collapse& collapse_;
+  FileCollapse& file_collapse_;
   Scan scan_;
   tsl::robin_map<Asid, std::list<MmSlot>::iterator> mm_slots_hash_;
 
@@ -105,11 +119,17 @@ class Khugepaged : public KhugepagedEntry {
   VirtAddr next_vma_{};       // the walk goes on with the VMA that ends above
   bool holds_mmap_lock_ = false;
   Collapse::Request request_;
+  FileCollapse::Request file_request_;
+  TimedRwLock::Waiter file_waiter_;
 
   Event wake_ = event<&Khugepaged::wake>(this, "khugepaged.wake", Phase::kernel);
   Event alloc_slept_event_ = event<&Khugepaged::alloc_slept>(this, "khugepaged.alloc_slept", Phase::kernel);
   Event mm_taken_up_ = event<&Khugepaged::mm_taken_up>(this, "khugepaged.mm", Phase::kernel);
   Event vmas_skipped_ = event<&Khugepaged::vmas_skipped>(this, "khugepaged.vmas", Phase::kernel);
+  Event deferred_ = event<&Khugepaged::deferred_tables_emptied>(this, "khugepaged.deferred_tables", Phase::kernel);
+  Event file_scanned_ = event<&Khugepaged::file_scanned>(this, "khugepaged.file", Phase::kernel);
+  Event file_locked_ = event<&Khugepaged::file_locked>(this, "khugepaged.file_locked", Phase::kernel);
+  Event file_table_ = event<&Khugepaged::file_table_emptied>(this, "khugepaged.file_table", Phase::kernel);
   Event range_done_ = event<&Khugepaged::range_done>(this, "khugepaged.range", Phase::kernel);
 };
 

@@ -14,7 +14,7 @@ class KhugepagedEntry {
   // 6.1, khugepaged_add_pte_mapped_thp: the page table of `base` is to be emptied when the process is scanned next.
   // False: it has no slot, or that is full.
   virtual bool add_pte_mapped(AddressSpace& mm, VirtAddr base) = 0;
-  virtual void exit(AddressSpace& mm) = 0;                           // __khugepaged_exit, before the VMAs go
+  virtual void exit(AddressSpace& mm) = 0;  // __khugepaged_exit, before the VMAs go
 };
 
 }  // namespace collapsar

@@ -1,6 +1,9 @@
 #include "models/kernel/madvise_collapse.h"
 
 #include <cerrno>
+#include <utility>
+
+#include "models/kernel/observer.h"
 
 namespace collapsar {
 
@@ -50,7 +53,8 @@ bool goes_on_after(ScanResult result) {
 
 }  // namespace
 
-MadviseCollapse::MadviseCollapse(KernelContext& kernel, Collapse& collapse) : kernel_(kernel), collapse_(collapse) {
+MadviseCollapse::MadviseCollapse(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse)
+    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse) {
   waiter_.granted = &locked_;
   waiter_.owner = LockOwner::madvise_collapse;
 }
@@ -66,20 +70,28 @@ void MadviseCollapse::start(AddressSpace& mm, TaskId task, CpuId cpu, VirtRange 
   request_.owner = LockOwner::madvise_collapse;
   request_.cpu = cpu;
   request_.done = &scanned_;
+  file_collapse_.drain_lru();
   take_lock(&MadviseCollapse::begin_vma);
 }
 
-void MadviseCollapse::take_lock(void (MadviseCollapse::*next)()) {
+void MadviseCollapse::take_lock(void (MadviseCollapse::*next)(), Held how) {
   after_lock_ = next;
-  slept_ = !mm_->mmap_lock().read(waiter_);
+  wanted_ = how;
+  slept_ = !(how == Held::write ? mm_->mmap_lock().write(waiter_) : mm_->mmap_lock().read(waiter_));
   if (slept_) return kernel_.cpus.task_sleeps(task_);
   locked();
 }
 
 void MadviseCollapse::locked() {
   if (slept_) kernel_.cpus.task_wakes(task_);
-  holds_lock_ = true;
+  held_ = wanted_;
   (this->*after_lock_)();
+}
+
+void MadviseCollapse::release_lock() {
+  const Held was = std::exchange(held_, Held::none);
+  if (was == Held::read) mm_->mmap_lock().release_read();
+  if (was == Held::write) mm_->mmap_lock().release_write();
 }
 
 // madvise_walk_vmas: an unmapped hole makes ENOMEM of the whole, but does not stop it.
@@ -102,7 +114,7 @@ void MadviseCollapse::begin_vma() {
 
 void MadviseCollapse::next_range() {
   if (address_ >= end_) return end_vma();
-  if (!holds_lock_) return take_lock(&MadviseCollapse::revalidate);
+  if (held_ == Held::none) return take_lock(&MadviseCollapse::revalidate);
   scan();
 }
 
@@ -120,19 +132,58 @@ ScanResult MadviseCollapse::revalidation() const {
   if (!vma) return ScanResult::VMA_NULL;
   if (!vma->holds_huge_block(address_)) return ScanResult::ADDRESS_RANGE;
   if (!thp_vma_allowable(kernel_, *mm_, *vma, false, false)) return ScanResult::VMA_CHECK;
-  if (!vma->is_anonymous() || vma->anon_vma == 0) return ScanResult::PAGE_ANON;
   return ScanResult::SUCCEED;
 }
 
 void MadviseCollapse::scan() {
+  const Vma* vma = mm_->find(address_);
+  if (!vma->is_anonymous()) return scan_file(*vma);
   request_.base = address_;
   request_.mmap_lock_dropped = false;
   collapse_.scan_and_collapse(request_);
 }
 
 void MadviseCollapse::scanned() {
-  holds_lock_ = !request_.mmap_lock_dropped;
-  const ScanResult result = request_.result;
+  if (request_.mmap_lock_dropped) held_ = Held::none;
+  settle(request_.result);
+}
+
+// --- files and shared memory: without mmap_lock ---
+
+void MadviseCollapse::scan_file(const Vma& vma) {
+  file_request_.mm = mm_;
+  file_request_.base = address_;
+  file_request_.file = vma.file;
+  file_request_.first = vma.page_index(address_);
+  file_request_.owner = LockOwner::madvise_collapse;
+  file_request_.cpu = request_.cpu;
+  file_request_.done = &file_scanned_;
+  release_lock();
+  file_collapse_.scan_and_collapse(file_request_);
+}
+
+// The page is huge; it is to be mapped here too.
+void MadviseCollapse::file_scanned() {
+  if (file_request_.result != ScanResult::PTE_MAPPED_HUGEPAGE) return settle(file_request_.result);
+  take_lock(&MadviseCollapse::map_file, kernel_.rules.defers_busy_tables ? Held::write : Held::read);
+}
+
+void MadviseCollapse::map_file() {
+  const Duration cost = file_collapse_.tables().cost(*mm_, address_, request_.cpu);
+  kernel_.cpus.run_kernel(request_.cpu, cost, file_mapped_);
+}
+
+void MadviseCollapse::file_mapped() {
+  const FileTables::Asker asker{mm_, address_, /*is_khugepaged=*/false, request_.cpu};
+  const ScanResult result = file_collapse_.tables().collapse_pte_mapped(asker, /*install=*/true);
+  if (kernel_.observer) kernel_.observer->pte_mapped(*mm_, address_, /*by_khugepaged=*/false, result);
+  release_lock();
+  settle(result);
+}
+
+// --- one range is done ---
+
+void MadviseCollapse::settle(ScanResult result) {
   if (result == ScanResult::SUCCEED || result == ScanResult::PMD_MAPPED) ++huge_;
   else if (goes_on_after(result)) last_failure_ = result;
   else return fail(result);
@@ -155,13 +206,12 @@ void MadviseCollapse::end_vma() {
     return finish();
   }
   if (range_.empty()) return finish();
-  if (!holds_lock_) return take_lock(&MadviseCollapse::begin_vma);
+  if (held_ == Held::none) return take_lock(&MadviseCollapse::begin_vma);
   begin_vma();
 }
 
 void MadviseCollapse::finish() {
-  if (holds_lock_) mm_->mmap_lock().release_read();
-  holds_lock_ = false;
+  release_lock();
   kernel_.queue.schedule(*done_, kernel_.queue.now());
 }
 

@@ -9,7 +9,7 @@ namespace collapsar {
 // One call, from entry to return. The states stand in their order.
 struct SyscallTable::Context {
   explicit Context(SyscallTable& owner)
-      : table(owner), kernel(owner.kernel_), collapse(owner.kernel_, owner.collapse_) {
+      : table(owner), kernel(owner.kernel_), collapse(owner.kernel_, owner.collapse_, owner.file_collapse_) {
     waiter.granted = &locked_;
     waiter.owner = LockOwner::syscall;
     pte_waiter.granted = &worked_;
@@ -189,12 +189,13 @@ void SyscallTable::Context::written() { writing = false; }
 
 SyscallTable::SyscallTable(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache,
                            Reclaim& reclaim, Split& split, PageFault& faults, Collapse& collapse,
-                           KhugepagedEntry& khugepaged)
+                           FileCollapse& file_collapse, KhugepagedEntry& khugepaged)
     : kernel_(kernel),
       processes_(processes),
       reclaim_(reclaim),
       faults_(faults),
       collapse_(collapse),
+      file_collapse_(file_collapse),
       calls_(kernel, processes, rmap, swap_cache, reclaim, split, khugepaged) {}
 
 SyscallTable::~SyscallTable() = default;

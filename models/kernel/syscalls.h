@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "models/kernel/collapse.h"
+#include "models/kernel/file_collapse.h"
 #include "models/kernel/memory_calls.h"
 #include "models/kernel/page_fault.h"
 
@@ -24,7 +25,8 @@ namespace collapsar {
 class SyscallTable : public Syscalls {
  public:
   SyscallTable(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache, Reclaim& reclaim,
-               Split& split, PageFault& faults, Collapse& collapse, KhugepagedEntry& khugepaged);
+               Split& split, PageFault& faults, Collapse& collapse, FileCollapse& file_collapse,
+               KhugepagedEntry& khugepaged);
   ~SyscallTable() override;
   void syscall(SyscallRequest& request) override;
   void syscall_now(SyscallRequest& request) override;
@@ -41,6 +43,7 @@ class SyscallTable : public Syscalls {
   Reclaim& reclaim_;
   PageFault& faults_;
   Collapse& collapse_;
+  FileCollapse& file_collapse_;
   MemoryCalls calls_;
   std::vector<std::unique_ptr<Context>> contexts_;
 };

@@ -223,6 +223,9 @@ ScenarioRecord::Json ScenarioRecord::vma_of(AddressSpace& mm, const Vma& vma) co
     anon_huge += use == FrameUse::anon;
     shmem_huge += use == FrameUse::file;
   });
+  // smaps counts what the file has on swap, but for private writable mappings.
+  if (PageCache::is_shmem(vma.file) && (vma.is(Vma::kShared) || !vma.writable()))
+    swapped += kernel_.page_cache().swapped_pages(vma.file, vma.pgoff, vma.pgoff + vma.range.pages());
   v["anon_huge_kb"] = anon_huge * kHugeKb;
   if (shmem_huge) v["shmem_huge_kb"] = shmem_huge * kHugeKb;
   v["swap_kb"] = swapped * kPageKb;

@@ -199,8 +199,22 @@ TEST_P(Eligibility, SpecialMappingsAreRefused) {
   EXPECT_FALSE(allowed(with(Vma::kIo)));
   EXPECT_FALSE(allowed(with(Vma::kHugetlb)));
   EXPECT_FALSE(allowed(with(Vma::kTempStack)));
+}
+
+// 6.1 wants a regular file to be executable; both, that nobody may write to it.
+TEST_P(Eligibility, RegularFilesNeedABlockOfTheFileAtABlockOfMemory) {
   Vma file = good();
   file.file = 3;
+  file.anon_vma = 0;
+  file.pgoff = 0;
+  const bool any_mapping = std::string(GetParam()) != "6.1";
+  EXPECT_EQ(allowed(file), any_mapping);
+  file.flags |= Vma::kExec;
+  EXPECT_TRUE(allowed(file));
+  EXPECT_FALSE(allowed(file, ThpEnabled::never));
+  EXPECT_TRUE(allowed(file, ThpEnabled::never, /*enforce=*/false));
+  EXPECT_FALSE(allowed(file, ThpEnabled::always, true, /*in_fault=*/true));
+  file.pgoff = 1;
   EXPECT_FALSE(allowed(file));
 }
 
