@@ -25,6 +25,7 @@ class Kernel {
   Processes& processes() { return processes_; }
   Khugepaged& khugepaged() { return khugepaged_; }
   Collapse& collapse() { return collapse_; }
+  FileCollapse& file_collapse() { return file_collapse_; }
   Reclaim& reclaim() { return reclaim_; }
   Split& split() { return split_; }
   Rmap& rmap() { return rmap_; }
