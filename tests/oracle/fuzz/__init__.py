@@ -1,0 +1,1 @@
+"""Random scenarios for the oracle: generate, record on real kernels, play here, compare, shrink."""

@@ -1,0 +1,78 @@
+"""A folder of scenarios and what real kernels did with them: NAME.scn and NAME.KERNEL.jsonl, recorded once, compared often."""
+import os
+import re
+import tempfile
+
+from . import play, qemu
+from .generate import scenario
+
+
+class Corpus:
+    def __init__(self, folder, say):
+        self.folder, self.say = folder, say
+        os.makedirs(folder, exist_ok=True)
+
+    def scenario(self, name):
+        return os.path.join(self.folder, name + ".scn")
+
+    def result(self, name, kernel):
+        return qemu.result(self.folder, name, kernel)
+
+    def names(self):
+        return sorted(f[:-4] for f in os.listdir(self.folder) if f.endswith(".scn"))
+
+    def recorded(self, kernel):
+        return [n for n in self.names() if qemu.complete(self.result(n, kernel))]
+
+    def flaw(self, name, kernel):
+        return qemu.flaw(self.result(name, kernel))
+
+    def dropped_file(self, kernel):
+        return os.path.join(self.folder, f"dropped.{kernel}")
+
+    def dropped_names(self, kernel):
+        if not os.path.exists(self.dropped_file(kernel)):
+            return []
+        with open(self.dropped_file(kernel)) as f:
+            return f.read().split()
+
+    def dropped(self, kernel):
+        return len(self.dropped_names(kernel))
+
+    def write(self, seed, first, count):
+        """Scenarios that are there already stay as they are, if they are of this seed."""
+        for i in range(first, first + count):
+            path = self.scenario(f"fuzz-{i:05d}")
+            if os.path.exists(path):
+                with open(path) as f:
+                    found = re.match(r"# seed (-?\d+), scenario (\d+):", f.readline())
+                if not found or (int(found.group(1)), int(found.group(2))) != (seed, i):
+                    raise SystemExit(f"{path}: not scenario {i} of seed {seed}; name another folder with --corpus")
+                continue
+            with open(path, "w") as f:
+                f.write(scenario(seed, i))
+
+    def record(self, kernels):
+        """Records what has no recording yet. Returns how many were dropped."""
+        lost = 0
+        for kernel in kernels:
+            known = set(self.recorded(kernel)) | set(self.dropped_names(kernel))
+            todo = [n for n in self.names() if n not in known]
+            for at in range(0, len(todo), qemu.BATCH):
+                batch = todo[at:at + qemu.BATCH]
+                dropped = qemu.record({n: self.scenario(n) for n in batch}, kernel, self.folder, self.say)
+                with open(self.dropped_file(kernel), "a") as f:
+                    f.writelines(n + "\n" for n in dropped)
+                lost += len(dropped)
+                self.say(f"kernel {kernel}: {len(self.recorded(kernel))} recorded, {self.dropped(kernel)} dropped")
+        return lost
+
+    def not_repeated(self, names, kernel):
+        """Those of the scenarios with which the real kernel does something else the second time."""
+        with tempfile.TemporaryDirectory() as again:
+            lost = qemu.record({n: self.scenario(n) for n in names}, kernel, again, self.say)
+            racy = [n for n in names
+                    if n in lost or play.judge().compare(self.result(n, kernel), qemu.result(again, n, kernel))]
+        for n in racy:
+            self.say(f"{n}: kernel {kernel} does not repeat itself")
+        return racy

@@ -1,0 +1,100 @@
+"""Records scenarios on real kernels, many to a boot; a scenario that hangs or crashes the guest does not cost the others."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BATCH = 80      # scenarios per boot
+STALL = 40      # seconds without a further result: the guest hangs (a case takes up to 7 s)
+TRIES = 2       # times that a scenario may be running when the guest hangs or dies
+
+
+def complete(path):
+    """Whether a result file holds a whole case."""
+    try:
+        with open(path, "rb") as f:
+            return b'"t":"end"' in f.read()[-200:]
+    except OSError:
+        return False
+
+
+def boot(kernel, folder, scenarios):
+    """One boot: `run` with these scenario files, results into `folder`. Ended from here when nothing comes any more."""
+    scratch = tempfile.mkdtemp(prefix="oracle-")
+    command = ["nice", os.path.join(HERE, "run"), "-k", kernel, "-o", folder] + scenarios
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                           env={**os.environ, "TMPDIR": scratch, "ORACLE_TIMEOUT": "3600"})
+    try:
+        size, since = -1, time.monotonic()
+        while run.poll() is None:
+            time.sleep(0.2)
+            now = sum(os.path.getsize(f) for f in glob.glob(scratch + "/*/result"))
+            if now != size:
+                size, since = now, time.monotonic()
+            elif time.monotonic() - since > STALL:
+                stop_guest(run.pid)     # `run` still sorts out what there is
+                run.wait(60)
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def stop_guest(session):
+    """Ends the emulator among the processes of one session."""
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as f:
+                text = f.read()
+            name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+            if int(rest[3]) == session and name.startswith("qemu-system"):
+                os.kill(int(path.split("/")[2]), signal.SIGTERM)
+        except (OSError, ValueError):
+            continue
+
+
+def record(scenarios, kernel, folder, say):
+    """Records the scenario files (name -> path). Results are folder/NAME.KERNEL.jsonl; returns the names that have none."""
+    left, blamed, lost = sorted(scenarios), {}, []
+    while left:
+        batch = left[:BATCH]
+        for n in batch:
+            if os.path.exists(result(folder, n, kernel)):
+                os.remove(result(folder, n, kernel))
+        boot(kernel, folder, [scenarios[n] for n in batch])
+        done = [n for n in batch if complete(result(folder, n, kernel))]
+        left = [n for n in left if n not in done]
+        missing = [n for n in batch if n not in done]
+        if missing:                     # they run in order of their names: the first without a result is to blame
+            n = missing[0]
+            blamed[n] = blamed.get(n, 0) + 1
+            if blamed[n] >= TRIES:
+                say(f"{n}: dropped, the guest hangs or dies on kernel {kernel}")
+                lost.append(n)
+                left.remove(n)
+                if os.path.exists(result(folder, n, kernel)):
+                    os.remove(result(folder, n, kernel))
+    return lost
+
+
+def result(folder, name, kernel):
+    return os.path.join(folder, f"{name}.{kernel}.jsonl")
+
+
+def flaw(path):
+    """Why a recording is no ground truth, or None: a pass that nobody asked for races with the commands."""
+    with open(path) as f:
+        for line in f:
+            r = json.loads(line)
+            if r.get("t") == "lost_events":
+                return "the recorder lost events"
+            if r.get("t") in ("visit", "vma", "busy") and not r.get("wake") or \
+                    r.get("t") in ("pmd", "file", "pte_mapped") and r.get("by") == "khugepaged" and not r.get("wake"):
+                return "it starts a pass that nobody asked for"
+    return None

@@ -1,0 +1,2 @@
+def shrink(program, folder, name, kernel, say):
+    raise SystemExit("x")
