@@ -4,10 +4,12 @@ import functools
 import importlib.machinery
 import importlib.util
 import os
+import re
 import subprocess
 import tempfile
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WARM = os.path.join(HERE, "fuzz", "warm.scn")
 LIMIT = 60      # seconds for one scenario on the simulator
 
 
@@ -20,11 +22,11 @@ def judge():
     return module
 
 
-def play(program, scenario, kernel, out):
-    """The simulator's complaint, or None."""
+def play(program, scenario, kernel, folder):
+    """Plays it in a boot of its own, after the scenario that every recorded boot began with. The simulator's complaint, or None."""
+    command = [program, "scenario", WARM, scenario, "--kernel", kernel, "--out", folder]
     try:
-        done = subprocess.run([program, "scenario", scenario, "--kernel", kernel, "--out", out], capture_output=True, text=True,
-                              timeout=LIMIT)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"the simulator takes more than {LIMIT} s"
     return (done.stderr.strip() or f"status {done.returncode}")[-600:] if done.returncode else None
@@ -33,9 +35,10 @@ def play(program, scenario, kernel, out):
 def differences(program, scenario, recorded, kernel):
     """As `compare` gives them; a failure of the simulator is a difference too."""
     with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, os.path.basename(recorded))
-        complaint = play(program, scenario, kernel, out)
-        return [("simulator", 0, None, complaint)] if complaint else judge().compare(recorded, out)
+        complaint = play(program, scenario, kernel, folder)
+        if complaint:
+            return [("simulator", 0, None, complaint)]
+        return judge().compare(recorded, os.path.join(folder, os.path.basename(recorded)))
 
 
 def compare_all(program, corpus, names, kernel, jobs):
@@ -49,10 +52,35 @@ def show(recorded, found):
     judge().show(os.path.basename(recorded), found)
 
 
+def keys(want, got):
+    """The fields of two records of one kind that differ; counters by name, memory by what is wrong with it."""
+    for k in want:
+        w, g = want[k], got.get(k)
+        if w == g or k in ("line", "wake"):
+            continue
+        if isinstance(w, dict) and isinstance(g, dict):
+            yield from (f"{k}.{x}" for x in set(keys(w, g)) | set(keys(g, w)))
+        elif isinstance(w, list) and isinstance(g, list) and len(w) == len(g):
+            yield from (f"{k}.{x}" for a, b in zip(w, g) for x in keys(a, b))
+        else:
+            yield f"{k}={w}/{g}" if k in ("status", "rc", "errno") else k
+
+
 def signature(found):
-    """What kind of disagreement it is: the stream, the kind of record and the fields that differ in it."""
-    def one(name, want, got):
-        if not isinstance(want, dict) or not isinstance(got, dict) or want.get("t") != got.get("t"):
-            return name, isinstance(want, dict) and want.get("t"), isinstance(got, dict) and got.get("t"), ()
-        return name, want["t"], want["t"], tuple(k for k in want if want[k] != got.get(k) and k not in ("line", "wake", "addr"))
-    return frozenset(one(name, w, g) for name, _, w, g in found)
+    """What kind of disagreement it is, as words: stream, kind of record and fields, of each stream's first difference."""
+    def one(stream, want, got):
+        if isinstance(want, dict) and isinstance(got, dict) and want.get("t") == got.get("t"):
+            return " ".join([want["t"], *sorted(set(keys(want, got)))])
+        kind = lambda r: r.get("t") if isinstance(r, dict) else re.sub(r"\d+", "N", str(r))[:60]
+        return f"{stream}: {kind(want)} / {kind(got)}"
+    return "; ".join(sorted(one(s, w, g) for s, _, w, g in found))
+
+
+def kinds(results):
+    """Lines: how many scenarios disagree in which way, and one of each."""
+    found = {}
+    for name in sorted(results):
+        if results[name]:
+            found.setdefault(signature(results[name]), []).append(name)
+    return [f"{len(names):5} x {what}, e.g. {' '.join(names[:3])}"
+            for what, names in sorted(found.items(), key=lambda i: (-len(i[1]), i[0]))]

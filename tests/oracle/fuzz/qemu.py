@@ -1,4 +1,5 @@
 """Records scenarios on real kernels, many to a boot; a scenario that hangs or crashes the guest does not cost the others."""
+import fcntl
 import glob
 import json
 import os
@@ -9,6 +10,8 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WARM = os.path.join(HERE, "fuzz", "warm.scn")
+FIRST = "0"     # its name in a boot: comes before all others
 BATCH = 80      # scenarios per boot
 STALL = 40      # seconds without a further result: the guest hangs (a case takes up to 7 s)
 TRIES = 2       # times that a scenario may be running when the guest hangs or dies
@@ -24,9 +27,17 @@ def complete(path):
 
 
 def boot(kernel, folder, scenarios):
-    """One boot: `run` with these scenario files, results into `folder`. Ended from here when nothing comes any more."""
+    """One boot: `run` with these scenario files, results into `folder`. Never two at a time, whoever asks for them."""
+    with open(os.path.join(tempfile.gettempdir(), "oracle-boot.lock"), "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        boot_now(kernel, folder, scenarios)
+
+
+def boot_now(kernel, folder, scenarios):
+    """Ends the guest from here when nothing comes any more."""
     scratch = tempfile.mkdtemp(prefix="oracle-")
-    command = ["nice", os.path.join(HERE, "run"), "-k", kernel, "-o", folder] + scenarios
+    first = shutil.copy(WARM, os.path.join(scratch, FIRST + ".scn"))
+    command = ["nice", os.path.join(HERE, "run"), "-k", kernel, "-o", folder, first] + scenarios
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                            env={**os.environ, "TMPDIR": scratch, "ORACLE_TIMEOUT": "3600"})
     try:
@@ -44,6 +55,8 @@ def boot(kernel, folder, scenarios):
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
         shutil.rmtree(scratch, ignore_errors=True)
+        if os.path.exists(result(folder, FIRST, kernel)):
+            os.remove(result(folder, FIRST, kernel))
 
 
 def stop_guest(session):
