@@ -7,14 +7,13 @@
 namespace collapsar {
 
 FileCollapse::FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-                           FileTables& tables, RangeHistory& history)
+                           FileTables& tables)
     : kernel_(kernel),
       rmap_(rmap),
       faults_(faults),
       locks_(locks),
       reclaim_(reclaim),
       tables_(tables),
-      history_(history),
       writeback_(kernel, rmap) {}
 
 FileCollapse::~FileCollapse() = default;
@@ -267,15 +266,18 @@ void FileCollapse::Context::report() const {
 }
 
 void FileCollapse::Context::record(ScanResult result) const {
-  RangeRecord& range = collapse.history_.at(mm().asid(), request->base);
-  ++range.times_scanned;
-  ++range.results[std::size_t(result)];
-  range.last = result;
-  range.last_scan = kernel.queue.now();
-  range.last_none_or_zero = std::uint32_t(kHugePages) - request->present - request->swap;
-  range.last_unmapped = request->swap;
-  range.last_present = request->present;
-  if (head != kNoPfn) range.collapse_cost = cost;
+  RangeHistory::Scan scan;
+  scan.asid = mm().asid();
+  scan.base = request->base;
+  scan.by = by_khugepaged() ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
+  scan.result = result;
+  scan.counts.unmapped = request->swap;
+  scan.counts.none_or_zero = std::uint32_t(kHugePages) - request->present - request->swap;
+  scan.counts.looked_at = kHugePages;
+  scan.attempted = head != kNoPfn;
+  scan.maps_pmd = false;
+  (scan.attempted ? scan.collapse_cost : scan.scan_cost) = cost;
+  kernel.history->scanned(scan);
 }
 
 }  // namespace collapsar

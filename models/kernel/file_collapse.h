@@ -42,7 +42,7 @@ class FileCollapse {
   };
 
   FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-               FileTables& tables, RangeHistory& history);
+               FileTables& tables);
   ~FileCollapse();
   void scan_and_collapse(Request& request);
   FileTables& tables() { return tables_; }
@@ -63,7 +63,6 @@ class FileCollapse {
   PageLocks& locks_;
   Reclaim& reclaim_;
   FileTables& tables_;
-  RangeHistory& history_;
   FileWriteback writeback_;
   struct Unlisted {
     FileId file;

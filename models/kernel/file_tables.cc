@@ -1,5 +1,7 @@
 #include "models/kernel/file_tables.h"
 
+#include "models/kernel/range_history.h"
+
 #include "models/kernel/file_thp.h"
 #include "models/kernel/observer.h"
 #include "models/kernel/pmd_state.h"
@@ -124,6 +126,7 @@ ScanResult FileTables::install(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn he
   if (writable) flags |= Pte::kWritable;
   if (!vma.is(Vma::kExec)) flags |= Pte::kNoExec;
   rmap_.map_file_huge(mm, base, head, Pte::make(head, flags));
+  kernel_.history->became_huge(mm.asid(), base, RangeRecord::By::madvise_collapse);
   return ScanResult::SUCCEED;
 }
 

@@ -44,7 +44,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, split_, entry_),
       collapse_(context_, rmap_, faults_, locks_, reclaim_, split_),
       file_tables_(context_, rmap_, entry_),
-      file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_, history_),
+      file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_),
       khugepaged_(context_, collapse_, file_collapse_),
       syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_,
                 entry_) {

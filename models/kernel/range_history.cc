@@ -28,7 +28,7 @@ void RangeHistory::scanned(const Scan& scan) {
   range.stall += scan.stall;
   if (!succeeded) return;
   range.collapse_cost += scan.collapse_cost;
-  became_huge(scan.asid, scan.base, scan.by);
+  if (scan.maps_pmd) became_huge(scan.asid, scan.base, scan.by);
 }
 
 void RangeHistory::became_huge(Asid asid, VirtAddr va, By by) {

@@ -99,6 +99,7 @@ class RangeHistory {
     ScanResult result = ScanResult::FAIL;
     ScanCounts counts;
     bool attempted = false;
+    bool maps_pmd = true;  // false: a page cache became huge; who maps it says so
     Duration scan_cost{}, collapse_cost{}, stall{};
   };
   // While it lives, what stops being huge does so because of `cause`.

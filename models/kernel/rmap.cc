@@ -197,6 +197,7 @@ void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
 // The page stays in the page cache.
 void Rmap::zap_huge_file(AddressSpace& mm, VirtAddr base, Pte leaf) {
   mm.table().unmap_huge(base);
+  kernel_.history->stopped_huge(mm.asid(), base, RangeRecord::Stop::unmapped);
   Frame& f = kernel_.memory.frame(leaf.pfn());
   if (leaf.dirty()) f.set(Frame::kDirty);
   if (leaf.accessed()) f.set(Frame::kReferenced);
