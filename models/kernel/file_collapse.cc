@@ -1,7 +1,10 @@
 // From the scan to the last page isolated: khugepaged.md 5.9, collapse steps 1 and 2.
 #include "models/kernel/file_collapse.h"
 
+#include <utility>
+
 #include "models/kernel/file_collapse_context.h"
+#include "models/kernel/memcg.h"
 #include "models/kernel/observer.h"
 
 namespace collapsar {
@@ -83,6 +86,10 @@ bool FileCollapse::Context::try_alloc(AllocLevel level) {
 
 void FileCollapse::Context::use_new_page() {
   ++kernel.stats.vmstat.thp_collapse_alloc;
+  if (!kernel.memcgs.try_charge(mm(), head, kHugePages)) {
+    free_frames(kernel, std::exchange(head, kNoPfn), kHugeOrder);
+    return finish(ScanResult::CGROUP_CHARGE_FAIL);
+  }
   collapse.locks_.try_lock(head);
   why_rollback = ScanResult::SUCCEED;
   next_index = 0;

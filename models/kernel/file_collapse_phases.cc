@@ -1,5 +1,6 @@
 // From the flush to the commit, or back: khugepaged.md 5.9, collapse steps 3 to 7.
 #include "models/kernel/file_collapse_context.h"
+#include "models/kernel/memcg.h"
 
 namespace collapsar {
 
@@ -98,8 +99,7 @@ void FileCollapse::Context::rollback_done() {
   if (!kernel.rules.file_holes_may_fill)
     for (const std::uint64_t index : holes) cache.unreserve(request->file, index, head + (index - request->first));
   collapse.locks_.unlock(head);
-  kernel.stats.vmstat.pgfree += kHugePages;
-  kernel.memory.free(std::exchange(head, kNoPfn), kHugeOrder);
+  free_frames(kernel, std::exchange(head, kNoPfn), kHugeOrder);
   finish(why_rollback);
 }
 

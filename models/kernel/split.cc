@@ -71,6 +71,7 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   Duration spent = kernel_.config.costs.split_folio;
   for (const auto& [mm, va] : pmds) spent += split_pmd(*mm, va, kNoCpu);
   if (frame.used_as() == FrameUse::file) spent += unmap_file_folio(head);
+  else if (rmap_.pte_mappings(head) > 0) defer(head);  // unmap_folio takes its PTEs away one by one, and notices
   undefer(head);
   const bool was_active = frame.is(Frame::kActive), was_listed = frame.is(Frame::kLru);
   reclaim_.remove(head);
