@@ -275,15 +275,13 @@ void AddressSpace::check() const {
 namespace {
 
 bool sysfs_allows(const KernelContext& kernel, const Vma& vma) {
-  switch (kernel.config.thp.enabled) {
+  switch (kernel.config.anon_enabled()) {
     case ThpEnabled::always: return true;
     case ThpEnabled::madvise: return vma.is(Vma::kHugePage);
     case ThpEnabled::never: return false;
   }
   return false;
 }
-
-bool is_disabled(const AddressSpace& mm, const Vma& vma) { return vma.is(Vma::kNoHugePage) || mm.thp_disabled; }
 
 // VM_NO_KHUGEPAGED, as far as it is modelled.
 bool is_special(const Vma& vma) { return vma.flags & (Vma::kIo | Vma::kHugetlb); }
@@ -304,7 +302,7 @@ bool thp_vma_allowable(const KernelContext& kernel, const AddressSpace& mm, cons
                        bool in_fault) {
   const bool sysfs_first = kernel.rules.sysfs_first;
   if (sysfs_first && vma.is_anonymous() && enforce_sysfs && !sysfs_allows(kernel, vma)) return false;
-  if (is_disabled(mm, vma)) return false;
+  if (mm.refuses_thp(vma, /*forced=*/!enforce_sysfs)) return false;
   if (is_special(vma)) return false;
   if (!in_fault && !holds_a_huge_block(vma)) return false;
   if (!vma.is_anonymous())

@@ -155,8 +155,15 @@ class AddressSpace {
   void add_file(std::uint64_t pages) { file_rss += pages, note_peak(); }
 
   // --- THP state ---
-  bool registered = false;    // MMF_VM_HUGEPAGE: has a khugepaged slot
-  bool thp_disabled = false;  // MMF_DISABLE_THP
+  bool registered = false;  // MMF_VM_HUGEPAGE: has a khugepaged slot
+  // prctl(PR_SET_THP_DISABLE). except_advised: not where MADV_HUGEPAGE has been given, nor for MADV_COLLAPSE.
+  enum class Disabled : std::uint8_t { no, completely, except_advised } thp = Disabled::no;
+  bool thp_disabled() const { return thp == Disabled::completely; }
+  // Huge pages are out of the question in `vma`, by advice or prctl. `forced`: MADV_COLLAPSE asks.
+  bool refuses_thp(const Vma& vma, bool forced) const {
+    const bool is_excepted = forced || vma.is(Vma::kHugePage);
+    return vma.is(Vma::kNoHugePage) || thp_disabled() || (thp == Disabled::except_advised && !is_excepted);
+  }
   MemcgId memcg = 0;
 
   // All that user space can address.

@@ -44,7 +44,7 @@ void Collapse::Context::start(Request& asked) {
 // The PTE table is held while the time of the scan passes. What the entries say is read at its end; a look ahead tells
 // how many there are to pay for.
 void Collapse::Context::begin_scan() {
-  if (pmd_state(mm().table(), request->base) != ScanResult::SUCCEED) return finish_without_table();
+  if (collapse.state_of_pmd(mm(), request->base) != ScanResult::SUCCEED) return finish_without_table();
   if (mm().pte_table_locked(request->base)) return mm().wait_pte_table(request->base, wait_for(pte_table_free_));
   mm().lock_pte_table(request->base, request->owner);
   ScanCounts ahead;
@@ -53,7 +53,7 @@ void Collapse::Context::begin_scan() {
   spend(work, &KhugepagedStats::cpu_scan, scan_);
 }
 
-void Collapse::Context::finish_without_table() { finish(pmd_state(mm().table(), request->base)); }
+void Collapse::Context::finish_without_table() { finish(collapse.state_of_pmd(mm(), request->base)); }
 
 void Collapse::Context::scan_done() {
   const ScanResult result = collapse.verdict(mm(), request->base, request->owner, request->counts);
@@ -120,7 +120,7 @@ void Collapse::Context::begin_revalidate() {
 
 void Collapse::Context::revalidate_done() {
   ScanResult result = revalidate();
-  if (result == ScanResult::SUCCEED) result = pmd_state(mm().table(), request->base);
+  if (result == ScanResult::SUCCEED) result = collapse.state_of_pmd(mm(), request->base);
   if (result != ScanResult::SUCCEED) return fail(result);
   seen_table = mm().table().pte_table_id(request->base);
   next_entry = 0;
@@ -131,7 +131,7 @@ void Collapse::Context::revalidate_done() {
 
 // hugepage_vma_revalidate, khugepaged.md 5.2.
 ScanResult Collapse::Context::revalidate() {
-  if (mm().exited() || (kernel.rules.skips_disabled_mm && mm().thp_disabled)) return ScanResult::ANY_PROCESS;
+  if (mm().exited() || (kernel.rules.skips_disabled_mm && mm().thp_disabled())) return ScanResult::ANY_PROCESS;
   vma = mm().first_ending_above(request->base);
   if (!vma) return ScanResult::VMA_NULL;
   if (!vma->holds_huge_block(request->base)) return ScanResult::ADDRESS_RANGE;
@@ -144,7 +144,7 @@ ScanResult Collapse::Context::revalidate() {
 // --- 3: swap in, khugepaged.md 5.3 ---
 
 void Collapse::Context::begin_swap_in() {
-  if (!mm().table().pmd_is_table(request->base)) return fail(pmd_state(mm().table(), request->base));
+  if (!mm().table().pmd_is_table(request->base)) return fail(collapse.state_of_pmd(mm(), request->base));
   const auto& entries = mm().table().pte_table(request->base);
   while (next_entry < kHugePages && !entries[next_entry].swap()) ++next_entry;
   if (next_entry == kHugePages) return lock_for_write();
@@ -191,7 +191,7 @@ void Collapse::Context::recheck_done() {
 
 // No fault can run in the VMA any more. check_pmd_still_valid: the PMD must point to the table seen before.
 void Collapse::Context::vma_drained() {
-  const ScanResult pmd = pmd_state(mm().table(), request->base);
+  const ScanResult pmd = collapse.state_of_pmd(mm(), request->base);
   if (pmd != ScanResult::SUCCEED) return fail(pmd);
   if (mm().table().pte_table_id(request->base) != seen_table) return fail(ScanResult::FAIL);
   begin_flush();

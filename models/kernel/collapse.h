@@ -23,6 +23,7 @@
 
 #include "models/kernel/observer.h"
 #include "models/kernel/page_fault.h"
+#include "models/kernel/pmd_state.h"
 #include "models/kernel/range_history.h"
 
 namespace collapsar {
@@ -65,6 +66,12 @@ class Collapse {
     bool young_test = false;
   };
   Limits limits_of(LockOwner owner) const;
+  ScanResult state_of_pmd(const AddressSpace& mm, VirtAddr base) const {
+    return pmd_state(mm.table(), base, kernel_.rules);
+  }
+  bool is_lazyfree(const Frame& folio, Pte pte, const Limits& limits) const {
+    return kernel_.rules.skips_lazyfree && limits.young_test && folio.is(Frame::kLazyFree) && !pte.dirty();
+  }
   ScanResult scan_ptes(const std::array<Pte, kHugePages>& ptes, const Limits& limits, ScanCounts& counts) const;
   ScanResult look_at_ptes(const std::array<Pte, kHugePages>& ptes, const Limits& limits, ScanCounts& counts) const;
   ScanResult scan_page(Pte pte, const Limits& limits, ScanCounts& counts) const;

@@ -123,6 +123,7 @@ struct Collapse::Context {
   Event recheck_ = event<&Context::recheck_done>(this, "collapse.recheck", Phase::kernel);
   Event vma_drained_ = event<&Context::vma_drained>(this, "collapse.vma_drained", Phase::kernel);
   Event flush_ = event<&Context::flush_done>(this, "collapse.flush", Phase::kernel);
+  Event synced_ = event<&Context::begin_isolate>(this, "collapse.synced", Phase::kernel);
   Event isolate_ = event<&Context::isolate_done>(this, "collapse.isolate", Phase::kernel);
   Event slice_cpu_ = event<&Context::slice_part_done>(this, "collapse.copy", Phase::kernel);
   Event slice_dram_ = event<&Context::slice_part_done>(this, "collapse.copy_dram", Phase::kernel);

@@ -30,8 +30,9 @@ void Collapse::Context::begin_flush() {
 }
 
 void Collapse::Context::flush_done() {
-  kernel.shootdown.flush(mm().asid(), range(), PageSize::k4K, request->cpu, /*tables_freed=*/true);
-  begin_isolate();
+  kernel.shootdown.flush(mm().asid(), range(), PageSize::k4K, request->cpu, kernel.rules.flush_frees_tables);
+  if (!kernel.rules.table_sync_interrupts_all) return begin_isolate();
+  spend(kernel.shootdown.interrupt_all(request->cpu), &KhugepagedStats::cpu_flush, synced_);
 }
 
 // --- 8: __collapse_huge_page_isolate, khugepaged.md 5.4 ---
@@ -71,6 +72,7 @@ ScanResult Collapse::Context::isolate_page(Pte pte, ScanCounts& counts) {
   const Pfn folio = kernel.memory.head_of(pte.pfn());
   const Frame& frame = kernel.memory.frame(folio);
   if (frame.used_as() != FrameUse::anon) return ScanResult::PAGE_NULL;
+  if (collapse.is_lazyfree(frame, pte, limits)) return ScanResult::PAGE_LAZYFREE;
   if (collapse.rmap_.is_shared(pte.pfn()) && ++counts.shared > limits.shared) return ScanResult::EXCEED_SHARED_PTE;
   if (!is_isolated(folio)) {
     const ScanResult result = take_folio(folio, pte.pfn());

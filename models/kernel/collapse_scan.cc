@@ -13,7 +13,7 @@ constexpr std::size_t kFetchAhead = 16;
 
 // A small anonymous page that passes every check there is: the common case, told from its Frame alone.
 bool is_plain(const Frame& page) {
-  constexpr std::uint16_t kMatter = Frame::kHead | Frame::kTail | Frame::kLru | Frame::kLocked;
+  constexpr std::uint16_t kMatter = Frame::kHead | Frame::kTail | Frame::kLru | Frame::kLocked | Frame::kLazyFree;
   return (page.flags & kMatter) == Frame::kLru && page.mapcount <= 1 && page.pins == 0 &&
          page.used_as() == FrameUse::anon;
 }
@@ -28,7 +28,7 @@ bool is_normal_page(const Frame& page) {
 
 ScanResult Collapse::verdict(AddressSpace& mm, VirtAddr base, LockOwner owner, ScanCounts& counts) const {
   counts = {};
-  const ScanResult pmd = pmd_state(mm.table(), base);
+  const ScanResult pmd = state_of_pmd(mm, base);
   if (pmd != ScanResult::SUCCEED) return pmd;
   return scan_ptes(mm.table().pte_table(base), limits_of(owner), counts);
 }
@@ -83,9 +83,10 @@ ScanResult Collapse::scan_page(Pte pte, const Limits& limits, ScanCounts& counts
   counts.writable |= pte.writable();
   if (!is_normal_page(page)) return ScanResult::PAGE_NULL;
   const bool is_anon = page.used_as() == FrameUse::anon;
+  const Frame& folio = kernel_.memory.frame(kernel_.memory.head_of(pfn));
+  if (is_lazyfree(folio, pte, limits)) return ScanResult::PAGE_LAZYFREE;
   if (kernel_.rules.anon_check_early && !is_anon) return ScanResult::PAGE_ANON;
   if (rmap_.is_shared(pfn) && ++counts.shared > limits.shared) return ScanResult::EXCEED_SHARED_PTE;
-  const Frame& folio = kernel_.memory.frame(kernel_.memory.head_of(pfn));
   if (!folio.is(Frame::kLru)) return ScanResult::PAGE_LRU;
   if (folio.is(Frame::kLocked)) return ScanResult::PAGE_LOCK;
   if (!is_anon) return ScanResult::PAGE_ANON;

@@ -63,8 +63,10 @@ struct PageFault::Context {
   bool take_huge_page(FrameUse use, bool& may_reclaim);
   void huge_cleared();
   void install_huge();
+  void clear_huge_zero();
   void fall_back();
   void at_huge_pmd();
+  void at_huge_zero();
   bool may_take_over_huge(Pfn head, Pte leaf) const;
   void take_over_huge();
   void split_huge();
@@ -138,6 +140,7 @@ struct PageFault::Context {
   bool waited = false;          // for a device or a locked page: major
   bool no_huge = false;         // the PMD level has been tried
   bool over_charge = false;     // the control group has no room for the huge page
+  bool over_huge_zero = false;  // the huge page takes the place of the huge zero page
   bool huge_reclaimed = false;  // one direct reclaim for a huge page is all there is
   bool got_huge = false, got_cow = false;
   Pfn page = kNoPfn, source = kNoPfn, file_page = kNoPfn;

@@ -50,7 +50,7 @@ void PageFault::Context::file_read_done() {
 // do_set_pmd(): the PMD is none, the block fits; 6.12 asks whether huge pages are refused here.
 bool PageFault::Context::may_map_huge_file(Pfn head) const {
   if (!kernel.memory.frame(head).is(Frame::kHead) || !may_map_huge_at(*vma, va)) return false;
-  if (kernel.rules.huge_file_map_asks_policy && (vma->is(Vma::kNoHugePage) || mm->thp_disabled)) return false;
+  if (kernel.rules.huge_file_map_asks_policy && mm->refuses_thp(*vma, /*forced=*/false)) return false;
   const Pte* pmd = mm->table().pmd(va);
   return !pmd || pmd->none();
 }

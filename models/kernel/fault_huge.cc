@@ -41,6 +41,7 @@ void PageFault::Context::huge_missing() {
     return at_pte();
   }
   if (!is_write() && kernel.config.thp.use_zero_page) return huge_zero();
+  over_huge_zero = false;
   huge_alloc();
 }
 
@@ -107,21 +108,35 @@ bool PageFault::Context::take_huge_page(FrameUse use, bool& may_reclaim) {
   return true;
 }
 
-void PageFault::Context::huge_cleared() { pass<&Context::install_huge>(costs().fault_huge, huge_ready_); }
+void PageFault::Context::huge_cleared() {
+  const VirtRange range{huge_base(va), huge_base(va) + kHugeBytes};
+  const bool flushes = over_huge_zero && !timeless;
+  const Duration flush =
+      flushes ? kernel.shootdown.flush_duration(mm->asid(), range, PageSize::k2M, request->cpu) : Duration::zero();
+  pass<&Context::install_huge>(costs().fault_huge + flush, huge_ready_);
+}
 
 void PageFault::Context::install_huge() {
   const Pte* pmd = mm->table().pmd(va);
-  if (pmd && !pmd->none()) return lost_race();
+  const bool is_as_seen = over_huge_zero ? pmd && pmd->huge() && pmd->zero_page() : !pmd || pmd->none();
+  if (!is_as_seen) return lost_race();
   // The table above may be missing too: up to three frames. Without them the huge page itself is given up.
   if (kernel.memory.free_pages() <= kernel.memory.watermarks().min + kernel.page_table_levels) {
     give_back(std::exchange(page, kNoPfn));
     return fall_back();
   }
+  if (over_huge_zero) clear_huge_zero();
   const Pte leaf = Pte::make(page, leaf_flags(*vma) | Pte::kDirty | bits_if(vma->writable(), Pte::kWritable));
   fault.rmap_.map_new_huge(*mm, *vma, va, std::exchange(page, kNoPfn), leaf);
   ++kernel.stats.vmstat.thp_fault_alloc;
   note_huge();
   resolved();
+}
+
+void PageFault::Context::clear_huge_zero() {
+  const VirtRange range{huge_base(va), huge_base(va) + kHugeBytes};
+  fault.rmap_.zap_huge(*mm, range.start);
+  kernel.shootdown.flush(mm->asid(), range, PageSize::k2M, timeless ? kNoCpu : request->cpu, /*tables_freed=*/false);
 }
 
 void PageFault::Context::note_huge() {
@@ -135,10 +150,20 @@ void PageFault::Context::at_huge_pmd() {
   const Pte leaf = *mm->table().pmd(va);
   if (!is_write() || leaf.writable()) return spurious();
   if (!leaf.zero_page() && kernel.memory.frame(leaf.pfn()).used_as() == FrameUse::file) return split_huge();
-  if (leaf.zero_page()) return may_get_table() ? split_huge() : reclaim_memory(Reclaim::kSwapClusterMax);
+  if (leaf.zero_page()) return at_huge_zero();
   if (may_take_over_huge(leaf.pfn(), leaf))
     return pass<&Context::take_over_huge>(costs().fault_spurious, take_over_huge_ready_);
   split_huge();
+}
+
+// do_huge_zero_wp_pmd, where there is such: a huge page in its place. Else, or without one, 512 entries of the zero page.
+void PageFault::Context::at_huge_zero() {
+  if (kernel.rules.huge_zero_write_allocates && kernel.config.thp.at_fault && !no_huge) {
+    over_huge_zero = true;
+    return huge_alloc();
+  }
+  if (may_get_table()) return split_huge();
+  reclaim_memory(Reclaim::kSwapClusterMax);
 }
 
 bool PageFault::Context::may_take_over_huge(Pfn head, Pte leaf) const {

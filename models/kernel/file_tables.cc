@@ -29,7 +29,7 @@ ScanResult FileTables::suitable(const Target& target) const {
   if (target.vma->anon_vma != 0) return ScanResult::PAGE_ANON;
   if (target.base != huge_base(target.base) || target.vma->range.end < target.base + kHugeBytes)
     return ScanResult::VMA_CHECK;
-  return pmd_state(target.mm->table(), target.base);
+  return pmd_state(target.mm->table(), target.base, kernel_.rules);
 }
 
 bool FileTables::is_watched_for_missing(FileId, std::uint64_t) const { return false; }
@@ -86,7 +86,7 @@ ScanResult FileTables::collapse_pte_mapped(const Asker& asker, bool install_pmd)
   AddressSpace& mm = *asker.mm;
   Vma* vma = mm.find(asker.base);
   const bool is_file = vma && !vma->is_anonymous() && vma->holds_huge_block(asker.base);
-  const ScanResult pmd = pmd_state(mm.table(), asker.base);
+  const ScanResult pmd = pmd_state(mm.table(), asker.base, kernel_.rules);
   if (pmd == ScanResult::PMD_MAPPED && (is_file || kernel_.rules.defers_busy_tables)) return pmd;
   if (!is_file || !thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/false, /*in_fault=*/false))
     return ScanResult::VMA_CHECK;
@@ -100,7 +100,7 @@ ScanResult FileTables::collapse_pte_mapped(const Asker& asker, bool install_pmd)
     if (entries != ScanResult::SUCCEED) return entries;
     rmap_.zap_range(mm, block_at(asker.base));
     empty(mm, asker.base, asker.cpu);
-  } else if (pmd != ScanResult::PMD_NONE) {
+  } else if (pmd == ScanResult::PMD_MAPPED || !mm.table().pmd(asker.base)) {
     return kernel_.rules.defers_busy_tables ? ScanResult::FAIL : pmd;
   }
   return install_pmd ? install(mm, *vma, asker.base, *page) : ScanResult::SUCCEED;
@@ -118,7 +118,7 @@ ScanResult FileTables::check_entries(const PageTable& table, VirtAddr base, Pfn 
 
 // set_huge_pmd(), do_set_pmd(): as a read fault would.
 ScanResult FileTables::install(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head) {
-  const bool refused = vma.is(Vma::kNoHugePage) || mm.thp_disabled;
+  const bool refused = mm.refuses_thp(vma, /*forced=*/true);
   if (!may_map_huge_at(vma, base) || (kernel_.rules.huge_file_map_asks_policy && refused)) return ScanResult::FAIL;
   const bool accessible = vma.flags & (Vma::kRead | Vma::kWrite | Vma::kExec);
   const bool writable = vma.is(Vma::kShared) && vma.writable() && PageCache::is_shmem(vma.file);

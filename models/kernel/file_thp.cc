@@ -23,7 +23,7 @@ bool global_mode_allows(const KernelContext& kernel, const Vma& vma) {
 bool shmem_allows_huge(const KernelContext& kernel, const AddressSpace& mm, const Vma& vma, std::uint64_t index,
                        bool force) {
   const ShmemEnabled mode = kernel.config.thp.shmem_enabled;
-  if (mode == ShmemEnabled::deny || vma.is(Vma::kNoHugePage) || mm.thp_disabled) return false;
+  if (mode == ShmemEnabled::deny || mm.refuses_thp(vma, force)) return false;
   if (force) return true;
   switch (mode) {
     case ShmemEnabled::always:

@@ -27,8 +27,8 @@ void MemoryCalls::copy_image(AddressSpace& parent, AddressSpace& child) {
   child.heap_room = parent.heap_room;
   child.stack_room = parent.stack_room;
   child.brk = parent.brk;
-  child.thp_disabled = parent.thp_disabled;
   child.memcg = parent.memcg;
+  child.thp = parent.thp;
   for (const Mapping& mapping : parent.mappings()) child.mappings().push_back({.name = mapping.name});
   for (const auto& [start, vma] : parent.vmas()) {
     Vma copy = vma;
@@ -43,8 +43,8 @@ void MemoryCalls::copy_image(AddressSpace& parent, AddressSpace& child) {
 void MemoryCalls::exec(const SyscallRequest& request, AddressSpace& mm) {
   Process& process = processes_.of(request.task);
   process.mm = &processes_.new_address_space(process.pid);
-  process.mm->thp_disabled = mm.thp_disabled;
   process.mm->memcg = mm.memcg;
+  process.mm->thp = mm.thp;
   if (!request.name.empty()) process.name = mapping_name(request.name);
   tear_down(mm);
 }

@@ -55,11 +55,12 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
   rmap_.set_swap_cache(swap_cache_);
   reclaim_.set_split(split_);
   entry_.to = &khugepaged_;
-  if (config_.thp.enabled != ThpEnabled::never) memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
+  if (hugepage_pmd_enabled(config_, context_.rules))
+    memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
 }
 
 void Kernel::thp_switched() {
-  if (config_.thp.enabled != ThpEnabled::never) context_.memory.raise_min_free_for_thp();
+  if (hugepage_pmd_enabled(config_, context_.rules)) context_.memory.raise_min_free_for_thp();
   khugepaged_.start_or_stop();
 }
 

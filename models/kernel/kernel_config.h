@@ -18,6 +18,15 @@ struct EnumNames<ThpEnabled> {
   static constexpr std::array<std::pair<std::string_view, ThpEnabled>, 3> names{
       {{"always", ThpEnabled::always}, {"madvise", ThpEnabled::madvise}, {"never", ThpEnabled::never}}};
 };
+// hugepages-2048kB/enabled: `inherit` follows `enabled`.
+enum class SizeEnabled : std::uint8_t { inherit, always, madvise, never };
+template <>
+struct EnumNames<SizeEnabled> {
+  static constexpr std::array<std::pair<std::string_view, SizeEnabled>, 4> names{{{"inherit", SizeEnabled::inherit},
+                                                                                  {"always", SizeEnabled::always},
+                                                                                  {"madvise", SizeEnabled::madvise},
+                                                                                  {"never", SizeEnabled::never}}};
+};
 enum class ThpDefrag : std::uint8_t { always, defer, defer_madvise, madvise, never };
 template <>
 struct EnumNames<ThpDefrag> {
@@ -42,8 +51,17 @@ struct EnumNames<ShmemEnabled> {
        {"force", ShmemEnabled::force}}};
 };
 
+struct SizeConfig {
+  SizeEnabled enabled = SizeEnabled::inherit;
+  template <class V>
+  void describe(V& v) {
+    v("enabled", enabled, "for anonymous memory: inherit | always | madvise | never");
+  }
+};
+
 struct ThpConfig {
   ThpEnabled enabled = ThpEnabled::madvise;  // build option of most distributions; Debian builds `always`
+  SizeConfig pmd_size;
   ThpDefrag defrag = ThpDefrag::madvise;
   ShmemEnabled shmem_enabled = ShmemEnabled::never;
   bool use_zero_page = true;
@@ -51,6 +69,7 @@ struct ThpConfig {
   template <class V>
   void describe(V& v) {
     v("enabled", enabled, "always | madvise | never");
+    v("hugepages-2048kB", pmd_size, "the control of this size, from 6.12 on");
     v("defrag", defrag, "always | defer | defer+madvise | madvise | never");
     v("shmem_enabled", shmem_enabled, "for shared memory: always | within_size | advise | never | deny | force");
     v("use_zero_page", use_zero_page, "read faults may map the huge zero page");
@@ -110,12 +129,14 @@ struct KernelConfig {
   KernelCosts costs;
   template <class V>
   void describe(V& v) {
-    v("version", version, "which kernel's rules are followed: 6.1 | 6.12");
+    v("version", version, "which kernel's rules are followed: 6.1 | 6.12 | 6.18 | 6.19 | 7.1");
     v("thp", thp, "transparent huge pages, as /sys/kernel/mm/transparent_hugepage");
     v("khugepaged", khugepaged, "as /sys/kernel/mm/transparent_hugepage/khugepaged");
     v("costs", costs, "time of each kernel step");
   }
-  void validate() const;  // version known (rules.h)
+  // What `enabled` comes to for anonymous huge pages.
+  ThpEnabled anon_enabled() const;
+  void validate() const;  // version known, and its controls (rules.h)
 };
 
 }  // namespace collapsar

@@ -36,4 +36,12 @@ struct KernelContext {
   RangeHistory* history = nullptr;     // set by Kernel
 };
 
+// Whether khugepaged runs: huge pages of anonymous memory, read-only files (which follow `enabled`) or shared memory.
+inline bool hugepage_pmd_enabled(const KernelConfig& config, const Rules& rules) {
+  const ShmemEnabled shmem = config.thp.shmem_enabled;
+  const bool for_shmem = shmem != ShmemEnabled::never && shmem != ShmemEnabled::deny;
+  return config.thp.enabled != ThpEnabled::never || config.anon_enabled() != ThpEnabled::never ||
+         (rules.shmem_starts_daemon && for_shmem);
+}
+
 }  // namespace collapsar

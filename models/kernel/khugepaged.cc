@@ -184,7 +184,7 @@ void Khugepaged::lock_mm() {
 
 // hpage_collapse_test_exit[_or_disable]
 bool Khugepaged::must_leave(const AddressSpace& mm) const {
-  return mm.exited() || (kernel_.rules.skips_disabled_mm && mm.thp_disabled);
+  return mm.exited() || (kernel_.rules.skips_disabled_mm && mm.thp_disabled());
 }
 
 // The VMAs that hold nothing for khugepaged are passed over in one step.
@@ -241,11 +241,20 @@ void Khugepaged::range_done() {
   stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
   count_range(request_.result, request_.counts.looked_at);
   scan_.address += kHugeBytes;
-  progress_ += kHugePages;
+  progress_ += progress_of_range();
   if (request_.mmap_lock_dropped) holds_mmap_lock_ = false;
   if (request_.mmap_lock_dropped || progress_ >= budget_) return leave_mm(Walk::broken_off);
   if (scan_.address < vma_end_) return scan_range();
   walk_vmas();
+}
+
+// Where each PTE is counted, a range without a page table, or huge already, counts 1.
+std::uint64_t Khugepaged::progress_of_range() const {
+  switch (kernel_.rules.progress) {
+    case Rules::Progress::whole_range: return kHugePages;
+    case Rules::Progress::ptes_looked_at: return std::max<std::uint64_t>(request_.counts.looked_at, 1);
+  }
+  return kHugePages;
 }
 
 void Khugepaged::count_range(ScanResult result, std::uint64_t looked_at) {
@@ -258,7 +267,8 @@ void Khugepaged::leave_mm(Walk how) {
   AddressSpace& mm = *scan_.mm_slot->mm;
   if (holds_mmap_lock_) mm.mmap_lock().release_read();
   holds_mmap_lock_ = false;
-  if (how == Walk::at_end || mm.exited()) advance_cursor();
+  const bool is_done_with = mm.exited() || (kernel_.rules.disabled_mm_ends_its_turn && mm.thp_disabled());
+  if (how == Walk::at_end || is_done_with) advance_cursor();
   mm_left();
 }
 

@@ -89,6 +89,7 @@ class Khugepaged : public KhugepagedEntry {
   void file_table_emptied();
   void file_range_done(ScanResult result, bool counts_as_collapsed);
   FileTables::Asker asker(VirtAddr base) const;
+  std::uint64_t progress_of_range() const;
   enum class Walk : std::uint8_t { at_range, at_end, broken_off };  // at_end: the kernel's vma == NULL
   Walk find_next_range(std::uint64_t& skipped);
   void leave_mm(Walk how);
@@ -97,7 +98,7 @@ class Khugepaged : public KhugepagedEntry {
 
   void enter(AddressSpace& mm);
   void remove_slot(AddressSpace& mm);
-  bool thp_on() const { return kernel_.config.thp.enabled != ThpEnabled::never; }
+  bool thp_on() const { return hugepage_pmd_enabled(kernel_.config, kernel_.rules); }
   const KhugepagedConfig& knobs() const { return kernel_.config.khugepaged; }
   KhugepagedStats& stats() const { return kernel_.stats.khugepaged; }
   void spend(Duration work, Event& end);

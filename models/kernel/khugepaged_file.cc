@@ -22,7 +22,7 @@ void Khugepaged::empty_deferred_tables() {
   }
   Duration cost{};
   for (const VirtAddr base : scan_.mm_slot->pte_mapped_thp)
-    if (pmd_state(mm.table(), base) == ScanResult::SUCCEED)
+    if (pmd_state(mm.table(), base, kernel_.rules) == ScanResult::SUCCEED)
       cost += file_collapse_.tables().cost(mm, base, knobs().cpu.cpu);
   spend(cost, deferred_);
 }
@@ -61,7 +61,7 @@ void Khugepaged::file_scanned() {
   const ScanResult result = file_request_.result;
   if (result != ScanResult::PTE_MAPPED_HUGEPAGE) return file_range_done(result, result == ScanResult::SUCCEED);
   if (kernel_.rules.defers_busy_tables) {
-    const ScanResult pmd = pmd_state(mm.table(), scan_.address);
+    const ScanResult pmd = pmd_state(mm.table(), scan_.address, kernel_.rules);
     if (pmd != ScanResult::SUCCEED) return file_range_done(pmd, false);
     return file_range_done(result, add_pte_mapped(mm, scan_.address));
   }
@@ -73,7 +73,7 @@ void Khugepaged::file_locked() {
   AddressSpace& mm = *scan_.mm_slot->mm;
   holds_mmap_lock_ = true;
   if (must_leave(mm)) return leave_mm(Walk::broken_off);
-  const bool has_table = pmd_state(mm.table(), scan_.address) == ScanResult::SUCCEED;
+  const bool has_table = pmd_state(mm.table(), scan_.address, kernel_.rules) == ScanResult::SUCCEED;
   spend(has_table ? file_collapse_.tables().cost(mm, scan_.address, knobs().cpu.cpu) : Duration{}, file_table_);
 }
 
@@ -90,7 +90,8 @@ void Khugepaged::file_range_done(ScanResult result, bool counts_as_collapsed) {
   stats().pages_collapsed += counts_as_collapsed;
   count_range(result, file_request_.looked_at);
   scan_.address += kHugeBytes;
-  progress_ += kHugePages;
+  const bool is_huge_already = file_request_.result == ScanResult::PTE_MAPPED_HUGEPAGE;
+  progress_ += is_huge_already && kernel_.rules.progress == Rules::Progress::ptes_looked_at ? 1 : kHugePages;
   leave_mm(Walk::broken_off);
 }
 

@@ -9,10 +9,11 @@ namespace collapsar {
 
 namespace {
 
-// Results after which the call goes on with the next 2 MiB (6.1 to 6.18).
+// Results after which the call goes on with the next 2 MiB. Where there is one code for want of a page table, so does it.
 bool goes_on_after(ScanResult result) {
   switch (result) {
     case ScanResult::PMD_NULL:
+    case ScanResult::NO_PTE_TABLE:
     case ScanResult::PTE_NON_PRESENT:
     case ScanResult::PTE_UFFD_WP:
     case ScanResult::PAGE_RO:
@@ -26,7 +27,6 @@ bool goes_on_after(ScanResult result) {
     case ScanResult::FAIL:
     case ScanResult::SUCCEED:
     case ScanResult::PMD_NONE:
-    case ScanResult::NO_PTE_TABLE:
     case ScanResult::PMD_MAPPED:
     case ScanResult::EXCEED_NONE_PTE:
     case ScanResult::EXCEED_SWAP_PTE:
@@ -225,7 +225,8 @@ int MadviseCollapse::error_of(ScanResult result) const {
     case ScanResult::PAGE_LOCK:
     case ScanResult::PAGE_LRU:
     case ScanResult::DEL_PAGE_LRU:
-    case ScanResult::PAGE_FILLED: return EAGAIN;
+    case ScanResult::PAGE_FILLED:
+    case ScanResult::PAGE_DIRTY_OR_WRITEBACK: return EAGAIN;
     case ScanResult::FAIL:
     case ScanResult::SUCCEED:
     case ScanResult::PMD_NULL:
@@ -251,8 +252,7 @@ int MadviseCollapse::error_of(ScanResult result) const {
     case ScanResult::TRUNCATED:
     case ScanResult::PAGE_HAS_PRIVATE:
     case ScanResult::STORE_FAILED:
-    case ScanResult::COPY_MC:
-    case ScanResult::PAGE_DIRTY_OR_WRITEBACK: return EINVAL;
+    case ScanResult::COPY_MC: return EINVAL;
   }
   return EINVAL;
 }

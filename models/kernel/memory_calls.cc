@@ -71,7 +71,7 @@ SyscallEffect MemoryCalls::apply(SyscallRequest& request, AddressSpace& mm) {
     case Op::mlock: mlock(request, mm, effect); break;
     case Op::munlock: munlock(request, mm, effect); break;
     case Op::brk: brk(request, mm, effect); break;
-    case Op::thp_disable: mm.thp_disabled = request.value != 0; break;
+    case Op::thp_disable: thp_disable(request, mm); break;
     case Op::clear_refs: clear_refs(mm, effect); break;
     case Op::fork: fork(request, mm, effect); break;
     case Op::exec: exec(request, mm); break;

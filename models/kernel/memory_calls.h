@@ -125,6 +125,7 @@ class MemoryCalls {
   void split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
   bool is_mapped_once(Pfn pfn);
   // fork.cc
+  void thp_disable(SyscallRequest& request, AddressSpace& mm) const;
   void fork(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
   void copy_image(AddressSpace& parent, AddressSpace& child);
   void exec(const SyscallRequest& request, AddressSpace& mm);

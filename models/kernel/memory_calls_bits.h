@@ -12,7 +12,8 @@ namespace collapsar {
 inline constexpr std::uint32_t kMapShared = 1, kMapPrivate = 2, kMapFixed = 0x10, kMapAnonymous = 0x20,
                                kMapGrowsDown = 0x100, kMapLocked = 0x2000, kMapNoReserve = 0x4000,
                                kMapPopulate = 0x8000, kMapHugetlb = 0x40000;
-inline constexpr unsigned kMapHugeShift = 26;  // MAP_HUGE_SHIFT: log2 of the page size stands above it
+inline constexpr std::uint64_t kPrThpDisableExceptAdvised = 2;  // PR_THP_DISABLE_EXCEPT_ADVISED: linux/prctl.h
+inline constexpr unsigned kMapHugeShift = 26;                   // MAP_HUGE_SHIFT: log2 of the page size stands above it
 inline constexpr std::uint32_t kProtBits =
     Vma::kRead | Vma::kWrite | Vma::kExec;  // equal to PROT_READ, PROT_WRITE, PROT_EXEC
 

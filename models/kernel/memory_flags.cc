@@ -48,6 +48,16 @@ Pte MemoryCalls::protected_as(Pte pte, const Vma& vma) const {
   return pte;
 }
 
+// --- prctl ---
+
+// PR_SET_THP_DISABLE; the value is what PR_GET_THP_DISABLE would return. Older kernels know no flags.
+void MemoryCalls::thp_disable(SyscallRequest& request, AddressSpace& mm) const {
+  using Disabled = AddressSpace::Disabled;
+  const bool has_flag = request.value & kPrThpDisableExceptAdvised;
+  if (has_flag && !kernel_.rules.disable_except_advised) return void(request.error = EINVAL);
+  mm.thp = request.value == 0 ? Disabled::no : has_flag ? Disabled::except_advised : Disabled::completely;
+}
+
 // --- mlock ---
 
 void MemoryCalls::mlock(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {

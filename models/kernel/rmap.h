@@ -2,7 +2,8 @@
 //
 // Models:      anon_vma (one per chain of forks), page -> PTEs by page index, map counts, RSS counters, release of frames
 //              and swap slots by the last user.
-// Simplified:  one flat anon_vma per fork chain in place of the kernel's tree of anon_vma_chains; fork leaves private hugetlb pages to the parent, the child faults in its own.
+// Simplified:  one flat anon_vma per fork chain in place of the kernel's tree of anon_vma_chains; fork leaves private hugetlb pages to the parent, the child faults in its own;
+//              a folio is tracked for any number of address spaces, where the kernel (6.18) tells two apart exactly.
 // Time:        none; callers charge the costs.
 // Owns:        the anon_vma registry.
 // Source:      Linux mm/rmap.c as documented; khugepaged.md 5.5 (who is freed when), 7.4.
@@ -78,7 +79,7 @@ class Rmap {
   void pmd_was_split(AddressSpace& mm, VirtAddr base, Pfn head);
 
   // --- questions ---
-  // Mapped more than once: this 4 KiB page, or (rules.shared_per_folio) the folio it belongs to.
+  // Mapped more than once: this 4 KiB page, or (rules.shared) the folio it belongs to.
   bool is_shared(Pfn pfn);
   // References besides mappings and the swap cache (khugepaged.md 4.2 row 13).
   bool has_extra_references(Pfn pfn);
@@ -103,6 +104,8 @@ class Rmap {
     Pte* entry;
     PageSize size;
   };
+  bool seems_shared(Pfn head);
+  bool is_mapped_by_several(Pfn head);
   void set_anon(Pfn pfn, Vma& vma, VirtAddr va);
   void count_mapping(AddressSpace& mm, Pfn pfn);
   void page_unmapped(Pfn pfn);

@@ -9,16 +9,38 @@ namespace collapsar {
 
 // --- questions ---
 
-// Per folio: an estimate, as the kernel's: mapped once is not shared; mapped as a whole besides another mapping, or
-// more often than it has pages, is; between these the first 4 KiB page decides.
 bool Rmap::is_shared(Pfn pfn) {
   PhysicalMemory& memory = kernel_.memory;
   const Pfn head = memory.head_of(pfn);
-  if (!kernel_.rules.shared_per_folio || !memory.frame(head).is(Frame::kHead)) return memory.total_mapcount(pfn) > 1;
-  const std::uint32_t whole = memory.pmd_mapcount(head);
+  if (!memory.frame(head).is(Frame::kHead)) return memory.total_mapcount(pfn) > 1;
+  switch (kernel_.rules.shared) {
+    case Rules::Shared::page: return memory.total_mapcount(pfn) > 1;
+    case Rules::Shared::folio_estimate: return seems_shared(head);
+    case Rules::Shared::folio: return is_mapped_by_several(head);
+  }
+  return false;
+}
+
+// folio_likely_mapped_shared: mapped once is not shared; mapped as a whole besides another mapping, or more often than
+// it has pages, is; between these the first 4 KiB page decides.
+bool Rmap::seems_shared(Pfn head) {
+  const std::uint32_t whole = kernel_.memory.pmd_mapcount(head);
   const std::uint32_t mappings = whole + pte_mappings(head);
   if (mappings <= 1) return false;
-  return whole > 0 || mappings > kHugePages || memory.frame(head).mapcount > 1;
+  return whole > 0 || mappings > kHugePages || kernel_.memory.frame(head).mapcount > 1;
+}
+
+// folio_maybe_mapped_shared: by a second address space.
+bool Rmap::is_mapped_by_several(Pfn head) {
+  const Frame& frame = kernel_.memory.frame(head);
+  if (frame.mapping == 0 || users_of(frame).size() < 2) return false;
+  const AddressSpace* first = nullptr;
+  for (Pfn page = head; page < head + kHugePages; ++page)
+    for (const Place& place : places(page)) {
+      if (first && place.mm != first) return true;
+      first = place.mm;
+    }
+  return false;
 }
 
 bool Rmap::has_extra_references(Pfn pfn) {

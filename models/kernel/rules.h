@@ -1,86 +1,124 @@
 // Rules: what differs between kernel versions, as one table of named choices. Code asks for a rule, never for a version.
 //
-// Simplified:  rollback_after_copy and deferred_list_on_collapse are recorded here and not acted on: copies never fail, and
-//              without the underused shrinker nothing reads that list.
-// Source:      khugepaged.md 4.1, 4.2, 4.4, 6, 9; read from 6.1.119 and 6.12.63.
+// Simplified:  what makes no difference here is no rule: 6.19 tests none and zero-page entries before non-present ones, but
+//              no entry is both; 6.1 leaves a scan when the system freezes, and this one never does; no area is
+//              VM_DROPPABLE; below 2 MiB no size of huge page is on (their default), so nothing collapses to one.
+// Source:      khugepaged.md 1.2, 2, 3, 4, 5, 6, 7, 9; read from 6.1.119, 6.12.63, 6.18.2, 6.19.0 and 7.1.5.
 #pragma once
 
 #include <array>
 #include <string>
 #include <string_view>
 
+#include "models/kernel/scan_result.h"
+
 namespace collapsar {
 
 struct Rules {
+  // What "shared" is asked of: the 4 KiB page; the folio it belongs to, by an estimate; the folio, by who maps it.
+  enum class Shared : std::uint8_t { page, folio_estimate, folio };
+  // Progress of one 2 MiB range against pages_to_scan.
+  enum class Progress : std::uint8_t { whole_range, ptes_looked_at };
+
   std::string_view version;
-  bool needs_writable_pte;         // a range without a writable PTE is refused (PAGE_RO)
-  bool shared_per_folio;           // "shared" is judged for the whole folio, not for the 4 KiB page
-  bool anon_check_early;           // PAGE_ANON is tested right after PAGE_NULL
-  bool per_vma_locks;              // faults run under per-VMA locks; collapse write-locks its VMA
-  bool rollback_after_copy;        // the copy may fail (COPY_MC) and is a step of its own before the pages are released
-  bool skips_disabled_mm;          // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
-  bool sysfs_first;                // VMA eligibility tests the sysfs mode first
-  bool deferred_list_on_collapse;  // every new huge page goes on the deferred-split list
+  // --- who is in the queue, who may have huge pages (1.2, 3) ---
   bool stack_growth_registers;     // expand_stack calls khugepaged_enter_vma
-  bool none_pte_errno_is_busy;     // MADV_COLLAPSE: EXCEED_NONE_PTE gives EBUSY (else EINVAL)
+  bool sysfs_first;                // VMA eligibility tests the sysfs mode first
+  bool per_size_controls;          // hugepages-2048kB/enabled exists
+  bool shmem_starts_daemon;        // khugepaged runs for shared memory alone
+  bool skips_disabled_mm;          // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
+  bool disabled_mm_ends_its_turn;  // THP disabled in the middle of a visit: the cursor goes on to the next process
+  bool disable_except_advised;     // prctl can leave VM_HUGEPAGE areas and MADV_COLLAPSE alone
   bool aligns_huge_mmaps;          // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
-  bool
-      drains_lru_for_file_collapse;  // collapse of a file drains the LRU batches after reading a page, so that it finds the page on its list
-  bool
-      defers_busy_tables;  // page tables of a collapsed file range need the mmap_lock of their process, for write; what cannot be had waits, at most 8, in its slot
-  bool
-      counts_mapped_huge_file;  // khugepaged empties the page table of a range whose page is huge already at once, and counts it as collapsed each time
-  bool
-      file_holes_may_fill;  // holes of a file range stay open to faults while it is copied (PAGE_FILLED), and a userfaultfd that waits for them refuses
+  // --- the scan (2.5, 4) ---
+  Progress progress;
+  bool one_code_without_table;   // NO_PTE_TABLE in place of PMD_NULL and PMD_NONE
+  bool migration_pmd_is_mapped;  // a PMD under migration gives PMD_MAPPED
+  bool needs_writable_pte;       // a range without a writable PTE is refused (PAGE_RO)
+  bool anon_check_early;         // PAGE_ANON is tested right after PAGE_NULL
+  bool skips_lazyfree;           // khugepaged refuses clean MADV_FREE pages (PAGE_LAZYFREE)
+  Shared shared;
+  // --- the collapse (5) ---
+  bool per_vma_locks;              // faults run under per-VMA locks; collapse write-locks its VMA
+  bool copy_can_fail;              // all 512 pages are copied before any is released; poison rolls back (COPY_MC)
+  bool table_sync_interrupts_all;  // after the flush every CPU is interrupted (tlb_remove_table_sync_one)
+  bool flush_frees_tables;         // the flush is marked "page tables freed"
+  // --- MADV_COLLAPSE (6) ---
+  bool none_pte_errno_is_busy;  // EXCEED_NONE_PTE gives EBUSY (else EINVAL)
+  // --- huge pages otherwise (7) ---
+  bool deferred_list_for_all;      // every new huge page goes on the deferred split list, for the underused shrinker
+  bool huge_zero_write_allocates;  // a write to the huge zero page gets a huge page, where one can be had
+  // --- shared memory and files (1.1, 5.9, 6) ---
+  bool drains_lru_for_file_collapse;  // LRU batches are drained after reading a page, so that it is found on its list
+  bool defers_busy_tables;            // emptying a table needs mmap_lock for write; what is busy waits in the slot
+  bool file_holes_may_fill;           // holes stay open to faults while copying (PAGE_FILLED); userfaultfd refuses them
   bool file_thp_needs_exec;           // regular files: only executable mappings
   bool file_compound_refused;         // a smaller compound page in a file range is refused (PAGE_COMPOUND)
-  bool huge_shmem_needs_aligned_vma;  // a fault on shared memory takes a huge page only where its VMA could map it
-  bool
-      huge_file_map_asks_policy;  // a huge page of a file is mapped by a PMD only if neither VMA nor process refuses huge pages
+  bool huge_shmem_needs_aligned_vma;  // a fault takes a huge page only where its VMA could map it
+  bool huge_file_map_asks_policy;     // a PMD maps a huge file page only if neither VMA nor process refuses huge pages
+  bool retries_after_write_back;  // MADV_COLLAPSE writes dirty pages back, then tries again (PAGE_DIRTY_OR_WRITEBACK)
+
+  // Whether this version has the result at all.
+  constexpr bool has(ScanResult result) const;
 };
 
-inline constexpr std::array<Rules, 2> kRules{{
-    {.version = "6.1",
-     .needs_writable_pte = true,
-     .shared_per_folio = false,
-     .anon_check_early = false,
-     .per_vma_locks = false,
-     .rollback_after_copy = false,
-     .skips_disabled_mm = false,
-     .sysfs_first = false,
-     .deferred_list_on_collapse = false,
-     .stack_growth_registers = true,
-     .none_pte_errno_is_busy = false,
-     .aligns_huge_mmaps = false,
-     .drains_lru_for_file_collapse = false,
-     .defers_busy_tables = true,
-     .counts_mapped_huge_file = false,
-     .file_holes_may_fill = false,
-     .file_thp_needs_exec = true,
-     .file_compound_refused = true,
-     .huge_shmem_needs_aligned_vma = false,
-     .huge_file_map_asks_policy = false},
-    {.version = "6.12",
-     .needs_writable_pte = true,
-     .shared_per_folio = true,
-     .anon_check_early = true,
-     .per_vma_locks = true,
-     .rollback_after_copy = true,
-     .skips_disabled_mm = true,
-     .sysfs_first = true,
-     .deferred_list_on_collapse = true,
-     .stack_growth_registers = false,
-     .none_pte_errno_is_busy = true,
-     .aligns_huge_mmaps = true,
-     .drains_lru_for_file_collapse = true,
-     .defers_busy_tables = false,
-     .counts_mapped_huge_file = true,
-     .file_holes_may_fill = true,
-     .file_thp_needs_exec = false,
-     .file_compound_refused = false,
-     .huge_shmem_needs_aligned_vma = true,
-     .huge_file_map_asks_policy = true},
-}};
+// In order of release. Each begins as the one before it.
+inline constexpr std::array<Rules, 5> kRules = [] {
+  Rules v6_1{};
+  v6_1.version = "6.1";
+  v6_1.stack_growth_registers = true;
+  v6_1.progress = Rules::Progress::whole_range;
+  v6_1.needs_writable_pte = true;
+  v6_1.shared = Rules::Shared::page;
+  v6_1.defers_busy_tables = true;
+  v6_1.file_thp_needs_exec = true;
+  v6_1.file_compound_refused = true;
+
+  Rules v6_12 = v6_1;
+  v6_12.version = "6.12";
+  v6_12.stack_growth_registers = false;
+  v6_12.sysfs_first = true;
+  v6_12.per_size_controls = true;
+  v6_12.skips_disabled_mm = true;
+  v6_12.aligns_huge_mmaps = true;
+  v6_12.anon_check_early = true;
+  v6_12.shared = Rules::Shared::folio_estimate;
+  v6_12.per_vma_locks = true;
+  v6_12.copy_can_fail = true;
+  v6_12.flush_frees_tables = true;
+  v6_12.none_pte_errno_is_busy = true;
+  v6_12.deferred_list_for_all = true;
+  v6_12.drains_lru_for_file_collapse = true;
+  v6_12.defers_busy_tables = false;
+  v6_12.file_holes_may_fill = true;
+  v6_12.file_thp_needs_exec = false;
+  v6_12.file_compound_refused = false;
+  v6_12.huge_shmem_needs_aligned_vma = true;
+  v6_12.huge_file_map_asks_policy = true;
+
+  Rules v6_18 = v6_12;
+  v6_18.version = "6.18";
+  v6_18.shmem_starts_daemon = true;
+  v6_18.disable_except_advised = true;
+  v6_18.migration_pmd_is_mapped = true;
+  v6_18.needs_writable_pte = false;
+  v6_18.shared = Rules::Shared::folio;
+  v6_18.table_sync_interrupts_all = true;
+  v6_18.huge_zero_write_allocates = true;
+
+  Rules v6_19 = v6_18;
+  v6_19.version = "6.19";
+  v6_19.one_code_without_table = true;
+
+  Rules v7_1 = v6_19;
+  v7_1.version = "7.1";
+  v7_1.disabled_mm_ends_its_turn = true;
+  v7_1.progress = Rules::Progress::ptes_looked_at;
+  v7_1.skips_lazyfree = true;
+  v7_1.retries_after_write_back = true;
+
+  return std::array<Rules, 5>{v6_1, v6_12, v6_18, v6_19, v7_1};
+}();
 
 // nullptr: unknown version.
 constexpr const Rules* find_rules(std::string_view version) {
@@ -94,6 +132,56 @@ inline std::string known_versions() {
   std::string list;
   for (const Rules& r : kRules) list += (list.empty() ? "" : ", ") + std::string(r.version);
   return list;
+}
+
+constexpr bool Rules::has(ScanResult result) const {
+  using enum ScanResult;
+  switch (result) {
+    case PMD_NULL:
+    case PMD_NONE: return !one_code_without_table;
+    case NO_PTE_TABLE: return one_code_without_table;
+    case PAGE_RO: return needs_writable_pte;
+    case PAGE_LAZYFREE: return skips_lazyfree;
+    case COPY_MC: return copy_can_fail;
+    case PAGE_FILLED: return file_holes_may_fill;
+    case PAGE_DIRTY_OR_WRITEBACK: return retries_after_write_back;
+    case FAIL:
+    case SUCCEED:
+    case PMD_MAPPED:
+    case EXCEED_NONE_PTE:
+    case EXCEED_SWAP_PTE:
+    case EXCEED_SHARED_PTE:
+    case PTE_NON_PRESENT:
+    case PTE_UFFD_WP:
+    case PTE_MAPPED_HUGEPAGE:
+    case LACK_REFERENCED_PAGE:
+    case PAGE_NULL:
+    case SCAN_ABORT:
+    case PAGE_COUNT:
+    case PAGE_LRU:
+    case PAGE_LOCK:
+    case PAGE_ANON:
+    case PAGE_COMPOUND:
+    case ANY_PROCESS:
+    case VMA_NULL:
+    case VMA_CHECK:
+    case ADDRESS_RANGE:
+    case DEL_PAGE_LRU:
+    case ALLOC_HUGE_PAGE_FAIL:
+    case CGROUP_CHARGE_FAIL:
+    case TRUNCATED:
+    case PAGE_HAS_PRIVATE:
+    case STORE_FAILED: return true;
+  }
+  return false;
+}
+
+// The number in the tracepoints: versions number what they have, in order.  -1: not a result of this version.
+constexpr int trace_code(ScanResult result, const Rules& rules) {
+  if (!rules.has(result)) return -1;
+  int code = 0;
+  for (std::size_t i = 0; i < std::size_t(result); ++i) code += rules.has(ScanResult(i));
+  return code;
 }
 
 }  // namespace collapsar

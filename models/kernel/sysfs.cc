@@ -37,6 +37,19 @@ int write_enabled(Kernel& kernel, std::string_view value) {
   return 0;
 }
 
+int write_shmem_enabled(Kernel& kernel, std::string_view value) {
+  if (const int error = store(kernel.config().thp.shmem_enabled, choice<ShmemEnabled>(value))) return error;
+  kernel.thp_switched();
+  return 0;
+}
+
+int write_size_enabled(Kernel& kernel, std::string_view value) {
+  if (!kernel.context().rules.per_size_controls) return ENOENT;
+  if (const int error = store(kernel.config().thp.pmd_size.enabled, choice<SizeEnabled>(value))) return error;
+  kernel.thp_switched();
+  return 0;
+}
+
 int write_flag(bool& flag, std::string_view value) { return store(flag, number(value, 1)); }
 
 int write_limit(std::uint64_t& limit, std::string_view value) { return store(limit, number(value, kHugePages - 1)); }
@@ -60,8 +73,9 @@ int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value) {
   ThpConfig& thp = kernel.config().thp;
   KhugepagedConfig& daemon = kernel.config().khugepaged;
   if (file == "enabled") return write_enabled(kernel, value);
+  if (file == "hugepages-2048kB/enabled") return write_size_enabled(kernel, value);
   if (file == "defrag") return store(thp.defrag, choice<ThpDefrag>(value));
-  if (file == "shmem_enabled") return store(thp.shmem_enabled, choice<ShmemEnabled>(value));
+  if (file == "shmem_enabled") return write_shmem_enabled(kernel, value);
   if (file == "use_zero_page") return write_flag(thp.use_zero_page, value);
   if (file == "khugepaged/defrag") return write_flag(daemon.defrag, value);
   if (file == "khugepaged/pages_to_scan") return write_pages_to_scan(kernel, value);

@@ -110,6 +110,9 @@ class TlbShootdown {
   // restart, receivers lose the time of their interrupt. With `tables_freed` the paging-structure caches go too (on x86
   // they go with any flush).
   virtual void flush(Asid asid, VirtRange range, PageSize stride, CpuId initiator, bool tables_freed) = 0;
+  // An empty interrupt of every other CPU, waited for (tlb_remove_table_sync_one). Returns how long that takes; receivers
+  // lose theirs now.
+  virtual Duration interrupt_all(CpuId initiator) = 0;
   // The address space is gone: drop all its entries, no cost (its CPUs have switched away).
   virtual void forget(Asid asid) = 0;
 };

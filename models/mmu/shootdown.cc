@@ -33,6 +33,17 @@ void Shootdown::flush(Asid asid, VirtRange range, PageSize stride, CpuId initiat
   if (is_checking_) note_flush(asid, range);
 }
 
+Duration Shootdown::interrupt_all(CpuId initiator) {
+  std::int64_t others = 0;
+  for (CpuId cpu = 0; cpu < cpus_.size(); ++cpu) {
+    if (cpu == initiator) continue;
+    cpus_[cpu].cpu->take_time(costs_.ipi_receive);
+    ++others;
+  }
+  stats_.ipis += std::uint64_t(others);
+  return others == 0 ? Duration::zero() : costs_.ipi_first + costs_.ipi_more * (others - 1);
+}
+
 void Shootdown::forget(Asid asid) {
   for (const Target& target : cpus_) target.mmu->flush_asid(asid);
   if (asid < tables_.size()) tables_[asid] = nullptr;

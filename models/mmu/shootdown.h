@@ -47,6 +47,7 @@ class Shootdown : public TlbShootdown {
 
   Duration flush_duration(Asid asid, VirtRange range, PageSize stride, CpuId initiator) override;
   void flush(Asid asid, VirtRange range, PageSize stride, CpuId initiator, bool tables_freed) override;
+  Duration interrupt_all(CpuId initiator) override;
   void forget(Asid asid) override;
   const ShootdownStats& stats() const { return stats_; }
 

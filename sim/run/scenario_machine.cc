@@ -58,6 +58,7 @@ constexpr VirtRange kHeapRoom{{0x4da000}, {1ULL << 40}};
 struct ScenarioMachine::NoTlbs : TlbShootdown {
   Duration flush_duration(Asid, VirtRange, PageSize, CpuId) override { return {}; }
   void flush(Asid, VirtRange, PageSize, CpuId, bool) override {}
+  Duration interrupt_all(CpuId) override { return {}; }
   void forget(Asid) override {}
 };
 

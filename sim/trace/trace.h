@@ -62,7 +62,7 @@ struct TraceEvent {
     mmap, munmap, mprotect, madvise, mlock, munlock,  // address length ... as the call, with the address it returned
     mremap,      // address length = old; new_address new_length
     brk,         // address = new end of the heap
-    thp_disable, // prctl(PR_SET_THP_DISABLE): value = 0 or 1
+    thp_disable, // prctl(PR_SET_THP_DISABLE): value = 0, 1, or 3 (except what is advised)
     fork,        // value = pid of the child; new_tid = its first thread
     thread,      // value = new thread id of the same process
     exec,        // the address space is thrown away; vma events follow

@@ -90,7 +90,7 @@ std::optional<TraceEvent> to_event(std::uint64_t number, const std::vector<std::
     case kExitGroup: e.op = Op::exit, e.address = e.length = 0; return e;
     case kPrctl:
       if (a[0] != kPrSetThpDisable) return std::nullopt;
-      e.op = Op::thp_disable, e.value = a[1] ? 1 : 0, e.address = e.length = 0;
+      e.op = Op::thp_disable, e.value = a[1] ? 1 | (a[2] & 2) : 0, e.address = e.length = 0;
       return e;
     default: return std::nullopt;  // a number, not an enum: most calls do not matter here
   }

@@ -238,7 +238,7 @@ void EventsParser::system_call(const Words& words) {
   else if (name == "munlock") e.op = Op::munlock;
   else if (name == "mremap")
     e.op = Op::mremap, e.new_length = a[2], e.map_flags = static_cast<std::uint32_t>(a[3]), e.new_address = address;
-  else if (name == "prctl" && a[0] == kPrSetThpDisable) e = event(Op::thp_disable), e.value = a[1] ? 1 : 0;
+  else if (name == "prctl" && a[0] == kPrSetThpDisable) e = event(Op::thp_disable), e.value = a[1] ? 1 | (a[2] & 2) : 0;
   else return;
   add(e);
 }

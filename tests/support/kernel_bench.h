@@ -30,12 +30,17 @@ struct FakeShootdown : TlbShootdown {
   void flush(Asid asid, VirtRange range, PageSize stride, CpuId initiator, bool tables_freed) override {
     flushes.push_back({asid, range, stride, initiator, tables_freed, queue.now()});
   }
+  Duration interrupt_all(CpuId) override {
+    ++interrupts_of_all;
+    return cost;
+  }
   void forget(Asid asid) override { forgotten.push_back(asid); }
 
   EventQueue& queue;
   Duration cost{};
   std::vector<Flush> flushes;
   std::vector<Asid> forgotten;
+  unsigned interrupts_of_all = 0;
 };
 
 // Every kernel thread gets its time at once; sleeps are recorded.

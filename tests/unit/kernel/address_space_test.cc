@@ -167,7 +167,7 @@ struct Eligibility : testing::TestWithParam<const char*> {
     config.kernel.thp.enabled = enabled;
     KernelBench bench(config);
     AddressSpace& mm = bench.mm(bench.process());
-    mm.thp_disabled = disabled;
+    mm.thp = disabled ? AddressSpace::Disabled::completely : AddressSpace::Disabled::no;
     return thp_vma_allowable(bench.kernel.context(), mm, vma, enforce, in_fault);
   }
   static Vma good() {

@@ -239,7 +239,7 @@ TEST_P(KhugepagedBudget, OfAProcessWithThpOffDependsOnTheKernel) {
   bench = std::make_unique<KernelBench>(config);
   const TaskId off = old_process(1, 1), on = old_process(2, 4);
   add_small_vmas(off, kSmallVmas);
-  bench->mm(off).thp_disabled = true;
+  bench->mm(off).thp = AddressSpace::Disabled::completely;
   bench->kernel.start();
   wake_up();
   EXPECT_EQ(scanned(off, kBase), 0U);

@@ -40,7 +40,7 @@ TEST_F(ProcessTest, ForkCopiesTheImage) {
   EXPECT_EQ(mm.pid(), 8U);
   EXPECT_EQ(mm.vmas().size(), 1U);
   EXPECT_EQ(mm.heap_room.start.value, 0x20000000U);
-  EXPECT_TRUE(mm.thp_disabled);
+  EXPECT_TRUE(mm.thp_disabled());
   EXPECT_EQ(mm.mappings().size(), bench.mm(task).mappings().size());
   EXPECT_EQ(bench.kernel.processes().by_pid(8), &bench.kernel.processes().of(child));
 }
