@@ -44,6 +44,8 @@ struct Vma {
     kNoReserve = 512,
     kIo = 1024,
     kTempStack = 2048,
+    kUffdMissing = 8192,  // userfaultfd: missing pages are reported
+    kUffdWp = 16384,      // userfaultfd: writes to protected pages are reported
   };
   VirtRange range;
   std::uint32_t flags = 0;

@@ -62,7 +62,7 @@ void PageFault::Context::install_file_huge() {
   const bool may_write = vma->is(Vma::kShared) && vma->writable() && (is_write() || is_shmem());
   if (is_write()) kernel.memory.frame(*head).set(Frame::kDirty);
   const std::uint64_t flags = Pte::kHuge | bits_if(may_write, Pte::kWritable) | bits_if(is_write(), Pte::kDirty);
-  fault.rmap_.map_file_huge(*mm, va, *head, small_pte(*head, flags));
+  fault.rmap_.map_file_huge(*mm, *vma, va, *head, small_pte(*head, flags));
   note_huge();
   resolved();
 }

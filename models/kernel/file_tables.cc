@@ -29,10 +29,19 @@ ScanResult FileTables::suitable(const Target& target) const {
   if (target.vma->anon_vma != 0) return ScanResult::PAGE_ANON;
   if (target.base != huge_base(target.base) || target.vma->range.end < target.base + kHugeBytes)
     return ScanResult::VMA_CHECK;
-  return pmd_state(target.mm->table(), target.base, kernel_.rules);
+  const ScanResult pmd = pmd_state(target.mm->table(), target.base, kernel_.rules);
+  // Its entries remember what userfaultfd protects.
+  return pmd == ScanResult::SUCCEED && target.vma->is(Vma::kUffdWp) ? ScanResult::PTE_UFFD_WP : pmd;
 }
 
-bool FileTables::is_watched_for_missing(FileId, std::uint64_t) const { return false; }
+bool FileTables::is_watched_for_missing(FileId file, std::uint64_t first) const {
+  for (const AddressSpace* mm : kernel_.page_cache->users_of(file))
+    for (const auto& [start, vma] : mm->vmas()) {
+      const bool overlaps = vma.pgoff < first + kHugePages && first < vma.pgoff + vma.range.pages();
+      if (vma.file == file && overlaps && vma.is(Vma::kUffdMissing)) return true;
+    }
+  return false;
+}
 
 // --- all mappings ---
 
@@ -90,6 +99,7 @@ ScanResult FileTables::collapse_pte_mapped(const Asker& asker, bool install_pmd)
   if (pmd == ScanResult::PMD_MAPPED && (is_file || kernel_.rules.defers_busy_tables)) return pmd;
   if (!is_file || !thp_vma_allowable(kernel_, mm, *vma, /*enforce_sysfs=*/false, /*in_fault=*/false))
     return ScanResult::VMA_CHECK;
+  if (vma->is(Vma::kUffdWp)) return ScanResult::PTE_UFFD_WP;
   const auto page = kernel_.page_cache->find_page(vma->file, vma->page_index(asker.base));
   if (!page) return ScanResult::PAGE_NULL;
   const Frame& frame = kernel_.memory.frame(*page);
@@ -125,7 +135,7 @@ ScanResult FileTables::install(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn he
   std::uint64_t flags = Pte::kUser | Pte::kAccessed | Pte::kHuge | (accessible ? Pte::kPresent : Pte::kProtNone);
   if (writable) flags |= Pte::kWritable;
   if (!vma.is(Vma::kExec)) flags |= Pte::kNoExec;
-  rmap_.map_file_huge(mm, base, head, Pte::make(head, flags));
+  rmap_.map_file_huge(mm, vma, base, head, Pte::make(head, flags));
   kernel_.history->became_huge(mm.asid(), base, RangeRecord::By::madvise_collapse);
   return ScanResult::SUCCEED;
 }

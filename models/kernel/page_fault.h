@@ -1,13 +1,14 @@
 // PageFault: from the exception to the return, one state, one function, one event each.
 //
 // Models:      entry -> lock (VMA or mmap_lock) -> VMA -> PMD level (huge page, huge zero page, registration with
-//              khugepaged) -> PTE level: anonymous, zero page, file, swap-in, copy-on-write, take-over of exclusive pages
-//              -> map -> unlock -> done. After every sleep the entry is looked at again; whoever comes too late gives its
-//              page back.
-// Simplified:  fault-around maps one page; no userfaultfd, no NUMA hinting; the stack grows under mmap_lock held for read;
-//              hugetlb pages come straight from the buddy lists, are private and writable from the start; files are read
-//              by a device without a queue; the huge zero page, once made, stays; no compaction:
-//              after one direct reclaim a fault that finds no 2 MiB block falls back to 4 KiB.
+//              khugepaged) -> PTE level: anonymous, zero page, file, shared memory, swap-in, copy-on-write, take-over of
+//              exclusive pages; a huge page of the page cache by a PMD -> map -> unlock -> done. After every sleep the
+//              entry is looked at again; whoever comes too late gives its page back.
+// Simplified:  fault-around maps one page; no userfaultfd, no NUMA hinting; the stack grows under mmap_lock held for
+//              read; hugetlb pages come straight from the buddy lists, are private and writable from the start; files
+//              are read by a device without a queue; shared memory comes from swap without readahead; the huge zero
+//              page, once made, stays; no compaction: after one direct reclaim a fault that finds no 2 MiB block falls
+//              back to 4 KiB.
 // Time:        costs.fault_*; clears and copies through BulkCopy; lock waits, page-lock waits, device reads and direct
 //              reclaim as they happen.
 // Owns:        one fault context per task; the huge zero page.

@@ -99,7 +99,8 @@ void Rmap::map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) 
   count_mapping(mm, pfn);
 }
 
-void Rmap::map_file_huge(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf) {
+void Rmap::map_file_huge(AddressSpace& mm, const Vma& vma, VirtAddr va, Pfn head, Pte leaf) {
+  if (vma.is(Vma::kLocked)) kernel_.memory.frame(head).set(Frame::kUnevictable);
   mm.table().map_huge(huge_base(va), leaf, PageSize::k2M);
   ++kernel_.memory.pmd_mapcount(head);
   ++mm.file_huge_pages;

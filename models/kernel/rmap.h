@@ -52,7 +52,7 @@ class Rmap {
   // A page already in use (swap cache, page cache, fork). An anonymous page that has no anon_vma yet takes the VMA's.
   void map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte);
   // A huge page of the page cache over a PMD that is none; no table is deposited. Requires: the table above is there.
-  void map_file_huge(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf);
+  void map_file_huge(AddressSpace& mm, const Vma& vma, VirtAddr va, Pfn head, Pte leaf);
   // A hugetlb page; its users are counted in Frame::mapcount of its first frame. Requires: the table above it is there.
   void map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size);
   // Commits a collapse: installs `head` over the detached table (khugepaged.md 5.7). RSS grows by `new_pages`: what
