@@ -13,8 +13,6 @@ namespace {
 constexpr VirtAddr kMmapBase{0x7fff'f7ff'f000};
 constexpr VirtAddr kMmapFloor{0x10000};  // vm.mmap_min_addr of most distributions
 
-std::uint64_t end_pgoff(const Vma& vma) { return vma.pgoff + vma.range.pages(); }
-
 }  // namespace
 
 AddressSpace::AddressSpace(KernelContext& kernel, Asid asid, std::uint32_t pid)
@@ -62,34 +60,7 @@ MappingId AddressSpace::mapping_named(const std::string& name) {
   return id;
 }
 
-// --- merging and cutting ---
-
-// Mappings that the kernel tells apart by name only (as PR_SET_VMA_ANON_NAME does) stay apart, so that a report may.
-bool AddressSpace::merges_names(const Vma& low, const Vma& high) const {
-  if (low.mapping == high.mapping || low.mapping == kUnnamed || high.mapping == kUnnamed) return true;
-  const auto is_automatic = [&](MappingId id) { return mappings_[id].name.starts_with("anon-"); };
-  return is_automatic(low.mapping) && is_automatic(high.mapping);
-}
-
-bool AddressSpace::can_merge(const Vma& low, const Vma& high) const {
-  const bool same_anon_vma = low.anon_vma == high.anon_vma || low.anon_vma == 0 || high.anon_vma == 0;
-  return low.range.end == high.range.start && low.flags == high.flags && low.file == high.file &&
-         low.page == high.page && end_pgoff(low) == high.pgoff && same_anon_vma && merges_names(low, high);
-}
-
-// Merges the two VMAs that meet at `border`, if they may.
-bool AddressSpace::merge_at(VirtAddr border) {
-  const auto high = vmas_.find(border.value);
-  if (high == vmas_.end() || high == vmas_.begin()) return false;
-  Vma& low = std::prev(high)->second;
-  if (!can_merge(low, high->second)) return false;
-  SIM_ASSERT(high->second.fault_readers == 0, "the VMA at {:#x} is merged away under a fault", border.value);
-  low.range.end = high->second.range.end;
-  if (low.anon_vma == 0) low.anon_vma = high->second.anon_vma;
-  if (low.mapping == kUnnamed) low.mapping = high->second.mapping;
-  vmas_.erase(high);
-  return true;
-}
+// --- adding, cutting, removing ---
 
 void AddressSpace::cut_at(VirtAddr at) {
   Vma* vma = find(at);
@@ -114,21 +85,6 @@ Vma* AddressSpace::insert(const Vma& vma) {
   return &added;
 }
 
-Vma* AddressSpace::add(const Vma& vma, bool* merged) {
-  Vma unnamed = vma;
-  const auto next = vmas_.lower_bound(vma.range.start.value);
-  const bool low_takes_it = next != vmas_.begin() && can_merge(std::prev(next)->second, vma);
-  const bool high_takes_it = next != vmas_.end() && can_merge(vma, next->second);
-  if (unnamed.mapping == kUnnamed && low_takes_it) unnamed.mapping = std::prev(next)->second.mapping;
-  else if (unnamed.mapping == kUnnamed && high_takes_it) unnamed.mapping = next->second.mapping;
-  Vma* added = insert(unnamed);
-  const VirtAddr start = vma.range.start, end = vma.range.end;
-  const bool with_high = merge_at(end), with_low = merge_at(start);
-  if (with_low) added = find(start);
-  if (merged) *merged = with_low || with_high;
-  return added;
-}
-
 void AddressSpace::remove(VirtRange range) {
   auto it = vmas_.lower_bound(range.start.value);
   while (it != vmas_.end() && it->second.range.start < range.end) {
@@ -136,24 +92,6 @@ void AddressSpace::remove(VirtRange range) {
                it->second.range.start.value);
     it = vmas_.erase(it);
   }
-}
-
-std::vector<Vma*> AddressSpace::change_flags(VirtRange range, std::uint32_t set, std::uint32_t clear) {
-  std::vector<VirtRange> parts;
-  for_each(range, [&](Vma& vma) {
-    if (((vma.flags & ~clear) | set) != vma.flags) parts.push_back(vma.range.intersect(range));
-  });
-  std::vector<Vma*> merged;
-  for (const VirtRange part : parts) {
-    split_at(part);
-    Vma& vma = *find(part.start);
-    vma.flags = (vma.flags & ~clear) | set;
-    const bool with_high = merge_at(part.end), with_low = merge_at(part.start);
-    Vma* result = find(part.start);
-    const bool is_known = !merged.empty() && merged.back() == result;
-    if ((with_high || with_low) && !is_known) merged.push_back(result);
-  }
-  return merged;
 }
 
 // expand_downwards: the stack grows to the page of the access, not below its room nor into its neighbour.

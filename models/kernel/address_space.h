@@ -2,7 +2,7 @@
 //
 // Models:      VMAs with splitting and merging, mmap_lock and (rules) per-VMA locks, heap and stack room, RSS counters,
 //              MMF flags.
-// Simplified:  VMA merging compares range, prot, flags, file and anon_vma; no memory policies, no userfaultfd.
+// Simplified:  no memory policies, no VM_SOFTDIRTY; mappings that a report names differently do not merge.
 // Time:        none of its own; locks are waited for, costs are charged by page_fault, syscalls, khugepaged.
 // Owns:        its VMAs and its PageTable. Pages belong to PhysicalMemory.
 // Source:      khugepaged.md 1.2, 3, 5.8; Linux mm/mmap.c and mm/vma.c as documented.
@@ -44,15 +44,19 @@ struct Vma {
     kNoReserve = 512,
     kIo = 1024,
     kTempStack = 2048,
+    kAccount = 4096,      // its pages are charged against the commit limit
     kUffdMissing = 8192,  // userfaultfd: missing pages are reported
     kUffdWp = 16384,      // userfaultfd: writes to protected pages are reported
+    kUffd = kUffdMissing | kUffdWp,
   };
   VirtRange range;
   std::uint32_t flags = 0;
   FileId file = 0;  // shared anonymous memory has a file of its own (shmem)
   std::uint64_t pgoff =
       0;  // page number of `range.start` in the file, or (anonymous) where the VMA was first put: start >> 12
-  AnonVmaId anon_vma = 0;         // 0: no anonymous page yet
+  AnonVmaId anon_vma = 0;         // root of its tree of anon_vmas, for the reverse map; 0: no anonymous page yet
+  AnonVmaId own_anon_vma = 0;     // vma->anon_vma: what merging compares
+  bool shares_anon_vmas = false;  // its anon_vma_chain has several links: it came by a fork
   PageSize page = PageSize::k4K;  // hugetlb
   MappingId mapping = 0;
   std::uint32_t fault_readers = 0;  // faults under the per-VMA lock
@@ -107,7 +111,8 @@ class AddressSpace {
   Vma* expand_stack(VirtAddr va);
   // Adds a mapping, merging with neighbours where allowed. Requires: the range is free. Sets `merged` if an existing
   // VMA took it in. An unnamed mapping that merges with none is named after its address.
-  Vma* add(const Vma& vma, bool* merged = nullptr);
+  enum class Adding : std::uint8_t { mmap, brk, copy };  // copy: by mremap
+  Vma* add(const Vma& vma, bool* merged = nullptr, Adding how = Adding::mmap);
   // Adds a mapping as it is: what the image of a trace or a parent had apart stays apart.
   Vma* insert(const Vma& vma);
   // Cuts VMAs so that [range) begins and ends at VMA borders. PMDs that a border cuts must be split by the caller first
@@ -118,9 +123,13 @@ class AddressSpace {
   // Calls f(Vma&) for each VMA that overlaps `range`; f may not add or remove VMAs.
   template <class F>
   void for_each(VirtRange range, F&& f);
-  // Cuts borders, changes flags, merges again. VMAs whose flags are so already stay as they are. Returns the VMAs that
-  // came of a merge.
-  std::vector<Vma*> change_flags(VirtRange range, std::uint32_t set, std::uint32_t clear);
+  // Gives `part` of `vma` other flags: merges it with its neighbours where allowed, else cuts it out. Returns the VMA
+  // that holds it now. Requires: the flags differ; `part` lies in `vma`.
+  struct Changed {
+    Vma* vma;
+    bool merged;
+  };
+  Changed change_flags(Vma& vma, VirtRange part, std::uint32_t flags);
   // A free range for mmap without address (top-down), aligned.
   VirtAddr find_free(std::uint64_t bytes, std::uint64_t alignment) const;
   MappingId mapping_named(const std::string& name);
@@ -174,10 +183,17 @@ class AddressSpace {
   void check() const;
 
  private:
-  bool can_merge(const Vma& low, const Vma& high) const;
+  // vma_merge.cc
+  struct Neighbours {
+    Vma* low = nullptr;  // may take the new part in
+    Vma* high = nullptr;
+  };
   bool merges_names(const Vma& low, const Vma& high) const;
+  bool is_continued(const Vma& low, const Vma& high) const;
+  Neighbours mergeable(const Vma& part, Vma* low, Vma* high) const;
+  Neighbours mergeable_with_new(const Vma& part, Vma* low, Vma* high, Adding how) const;
+  Vma* merge(VirtAddr border);
   void cut_at(VirtAddr at);
-  bool merge_at(VirtAddr border);
   void note_peak() { peak_rss = std::max(peak_rss, rss_pages()); }
 
   KernelContext& kernel_;

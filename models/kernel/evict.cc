@@ -27,7 +27,7 @@ bool Reclaim::collect(Pfn pfn, std::vector<MappedAt>& mappings) {
 Reclaim::Verdict Reclaim::evict(Pfn pfn, Batch& batch, bool ignore_references) {
   Frame& frame = kernel_.memory.frame(pfn);
   constexpr std::uint16_t kStays = Frame::kLocked | Frame::kWriteback;
-  if (frame.flags & kStays || frame.pins > 0) return Verdict::keep;
+  if (frame.flags & kStays || (frame.pins > 0 && frame.used_as() == FrameUse::file)) return Verdict::keep;
   if (frame.is(Frame::kUnevictable)) return Verdict::activate;
   std::vector<MappedAt> mappings;
   if (!collect(pfn, mappings)) return Verdict::keep;
@@ -74,6 +74,12 @@ void Reclaim::flush(Batch& batch) {
   batch.flushes.clear();
 }
 
+// A huge PMD goes as it is.
+void Reclaim::unmap_huge(const MappedAt& at, Batch& batch) {
+  rmap_.zap_huge(*at.mm, at.va);
+  note_flush(*at.mm, {at.va, at.va + kHugeBytes}, batch);
+}
+
 void Reclaim::note_flush(AddressSpace& mm, VirtRange range, Batch& batch) {
   for (Batch::Flush& f : batch.flushes) {
     if (f.mm != &mm) continue;
@@ -107,17 +113,20 @@ Reclaim::Verdict Reclaim::drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings
   Frame& frame = kernel_.memory.frame(pfn);
   bool dirty = frame.is(Frame::kDirty);
   for (const MappedAt& at : mappings) dirty |= at.entry->dirty();
-  if (dirty) {
+  if (dirty || frame.pins > 0) {
     frame.clear(Frame::kLazyFree);
     return Verdict::activate;
   }
-  if (frame.is(Frame::kHead)) {
+  if (frame.is(Frame::kHead) && !kernel_.rules.discards_huge_whole) {
     split_pmds(pfn, mappings, batch);
     if (!collect(pfn, mappings)) return Verdict::keep;
   }
   const std::uint64_t pages = lru_.pages_of(pfn);
   ++frame.pins;  // keeps the frame until the last mapping is gone
-  for (const MappedAt& at : mappings) unmap(at, {}, batch);
+  for (const MappedAt& at : mappings) {
+    if (at.size == PageSize::k4K) unmap(at, {}, batch);
+    else unmap_huge(at, batch);
+  }
   --frame.pins;
   if (frame.is(Frame::kSwapCache)) swap_cache_.remove(pfn);
   kernel_.stats.vmstat.pglazyfreed += pages;
@@ -130,6 +139,7 @@ Reclaim::Verdict Reclaim::drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings
 // holds these contents already.
 Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
   Frame& frame = kernel_.memory.frame(pfn);
+  if (frame.is(Frame::kHead) && rmap_.has_extra_references(pfn)) return Verdict::activate;  // can_split_folio
   if (!frame.is(Frame::kSwapCache) && !give_slot(pfn, batch)) return Verdict::activate;
   if (!frame.is(Frame::kSwapCache))
     return Verdict::gone;  // it was split: its parts are on the list, or free if nobody mapped them
@@ -141,8 +151,9 @@ Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Bat
     const auto slot = SwapSlot(frame.slot + (at.pfn - pfn));
     kernel_.swap.duplicate(slot);
     ++at.mm->swap_entries;
-    unmap(at, Pte::make_swap(slot), batch);
+    unmap(at, Pte::make_swap(slot, at.entry->bits & (Pte::kSoftExclusive | Pte::kUffdWp)), batch);
   }
+  if (frame.pins > 0) return Verdict::keep;  // unmapped, but neither written nor freed (is_page_cache_freeable)
   batch.extra += kernel_.config.costs.swap_out_page;
   if (frame.is(Frame::kDirty) && !swap_cache_.is_last_user(pfn)) {
     lru_.move_to_head(pfn, false);  // it stays on the list while it is written
@@ -196,8 +207,9 @@ bool Reclaim::give_slot(Pfn pfn, Batch& batch) {
     return true;
   }
   if (kernel_.swap.free_slots() == 0) return false;
-  // Partly mapped pages are split first; 6.1 took "no PMD maps it" for that.
-  if (kernel_.memory.pmd_mapcount(pfn) == 0) return split_instead(pfn, batch);
+  const bool is_partial = kernel_.rules.swaps_out_pte_mapped_whole ? frame.is(Frame::kPartiallyMapped)
+                                                                   : kernel_.memory.pmd_mapcount(pfn) == 0;
+  if (is_partial) return split_instead(pfn, batch);
   const auto slot = kernel_.swap.allocate_huge();
   if (!slot) {
     ++kernel_.stats.vmstat.thp_swpout_fallback;

@@ -54,7 +54,11 @@ bool PageFault::Context::may_take_over(Pfn pfn, Pte pte) {
   const Frame& frame = memory.frame(pfn);
   if (frame.used_as() != FrameUse::anon || kernel.memory.total_mapcount(pfn) != 1) return false;
   if (pte.bits & Pte::kSoftExclusive) return true;
-  if (frame.is(Frame::kHead) || frame.is(Frame::kTail) || frame.pins > 0) return false;
+  const Pfn head = memory.head_of(pfn);
+  const bool is_large = memory.frame(head).is(Frame::kHead);
+  if (is_large && (!kernel.rules.reuses_lone_subpage || fault.rmap_.folio_mapcount(head) != 1)) return false;
+  if (memory.frame(head).pins > 0) return false;
+  if (is_large) return !memory.frame(head).is(Frame::kSwapCache);
   return !frame.is(Frame::kSwapCache) || fault.swap_cache_.remove_if_unused(pfn);
 }
 

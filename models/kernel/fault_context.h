@@ -67,7 +67,7 @@ struct PageFault::Context {
   void fall_back();
   void at_huge_pmd();
   void at_huge_zero();
-  bool may_take_over_huge(Pfn head, Pte leaf) const;
+  bool may_take_over_huge(Pfn head, Pte leaf);
   void take_over_huge();
   void split_huge();
   void hugetlb();

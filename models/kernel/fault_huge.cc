@@ -166,14 +166,12 @@ void PageFault::Context::at_huge_zero() {
   reclaim_memory(Reclaim::kSwapClusterMax);
 }
 
-bool PageFault::Context::may_take_over_huge(Pfn head, Pte leaf) const {
+bool PageFault::Context::may_take_over_huge(Pfn head, Pte leaf) {
   PhysicalMemory& memory = kernel.memory;
   if (leaf.bits & Pte::kSoftExclusive) return true;
   const Frame& frame = memory.frame(head);
-  if (memory.pmd_mapcount(head) != 1 || frame.pins > 0 || frame.is(Frame::kSwapCache)) return false;
-  for (Pfn p = head; p < head + kHugePages; ++p)
-    if (memory.frame(p).mapcount > 0) return false;
-  return true;
+  if (fault.rmap_.folio_mapcount(head) != 1 || frame.pins > 0) return false;
+  return !frame.is(Frame::kSwapCache) || fault.swap_cache_.remove_if_unused(head);
 }
 
 void PageFault::Context::take_over_huge() {

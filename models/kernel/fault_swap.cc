@@ -40,28 +40,45 @@ Pfn PageFault::read_slot(SwapSlot slot, FrameUse use, AllocLevel level) {
 Pfn PageFault::start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level) {
   std::vector<SwapSlot> more;
   if (!kernel_.swap.is_synchronous()) more = swap_cache_.readahead(mm, vma, va);
-  const Pfn pfn = read_slot(mm.table().pte(va)->swap_slot(), FrameUse::anon, level);
+  const SwapSlot slot_of_va = mm.table().pte(va)->swap_slot();
+  const bool past_cache = kernel_.swap.is_synchronous() && kernel_.swap.users(slot_of_va) == 1;
+  const Pfn pfn = read_slot(slot_of_va, FrameUse::anon, level);
   if (pfn == kNoPfn) {
     reclaim_.wake_kswapd();
     return pfn;
   }
+  if (past_cache) swap_cache_.read_past_cache(slot_of_va);
   for (const SwapSlot slot : more)
     if (!swap_cache_.find(slot) && read_slot(slot, FrameUse::anon, AllocLevel::low) == kNoPfn) break;
   reclaim_.wake_kswapd_if_low();
   return pfn;
 }
 
-// Writable at once only for a write by the sole user. The slot goes with its last swap entry (Rmap::drop_mapping).
+// What the entry was worth is known before the page may leave the swap cache: it does so at once if it was read past it,
+// for a write by its only user, for locked memory, and when swap space is short.
+bool PageFault::leaves_swap_cache(const Vma& vma, Pfn head, bool is_write) {
+  const Frame& frame = kernel_.memory.frame(head);
+  if (vma.is(Vma::kLocked) || frame.is(Frame::kUnevictable) || swap_cache_.swap_is_full()) return true;
+  return is_write && rmap_.folio_mapcount(head) == 0 && frame.pins == 0;
+}
+
+// Writable at once only for a write by the sole user.
 bool PageFault::map_swapped(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, bool is_write) {
-  Pte& entry = *mm.table().pte(va);
-  const Pte old = entry;
-  const bool is_sole = kernel_.memory.total_mapcount(pfn) == 0 && kernel_.swap.users(old.swap_slot()) == 2;
-  const bool writable = is_write && is_sole && vma.writable();
-  const std::uint64_t flags = bits_if(writable, Pte::kWritable | Pte::kDirty) | bits_if(is_sole, Pte::kSoftExclusive) |
+  const Pte old = *mm.table().pte(va);
+  const Pfn head = kernel_.memory.head_of(pfn);
+  Frame& frame = kernel_.memory.frame(head);
+  bool is_sole = swap_cache_.take_past_cache(old.swap_slot()) || (old.bits & Pte::kSoftExclusive);
+  --mm.swap_entries;
+  kernel_.swap.release(old.swap_slot());
+  if (frame.is(Frame::kSwapCache) && leaves_swap_cache(vma, head, is_write)) swap_cache_.remove_if_unused(head);
+  is_sole |= !frame.is(Frame::kSwapCache) && rmap_.folio_mapcount(head) == 0 && frame.pins == 0;
+  const bool is_protected = old.bits & Pte::kUffdWp;
+  const bool takes_write = is_write && is_sole;
+  const bool writable = takes_write && vma.writable() && !is_protected;
+  const std::uint64_t flags = bits_if(takes_write, Pte::kDirty) | bits_if(writable, Pte::kWritable) |
+                              bits_if(is_sole, Pte::kSoftExclusive) | bits_if(is_protected, Pte::kUffdWp) |
                               bits_if(!vma.is(Vma::kExec), Pte::kNoExec);
-  if (writable) kernel_.memory.frame(kernel_.memory.head_of(pfn)).set(Frame::kDirty);
   rmap_.map_again(mm, vma, va, pfn, Pte::make(pfn, Pte::kPresent | Pte::kUser | Pte::kAccessed | flags));
-  rmap_.drop_mapping(mm, old);
   return writable;
 }
 

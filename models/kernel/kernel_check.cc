@@ -128,7 +128,7 @@ void Kernel::Census::check_anon(Pfn block) {
   const Frame& first = memory.frame(block);
   const std::uint32_t mappings = check_map_counts(block);
   if (first.is(Frame::kSwapCache)) count_swap_cache(block);
-  else if (mappings == 0) ++in_flight;
+  else if (mappings == 0 && first.pins == 0) ++in_flight;
 }
 
 // Returns how many entries map the page or a part of it.

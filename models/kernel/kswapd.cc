@@ -36,14 +36,21 @@ Duration Reclaim::page_out(const std::vector<Pfn>& pages, Event& done) {
   Batch batch{.worker = worker};
   for (Pfn page : pages) {
     const Pfn pfn = kernel_.memory.head_of(page);
-    if (!kernel_.memory.frame(pfn).is(Frame::kLru)) continue;
-    ++batch.looked_at;
-    settle(pfn, evict(pfn, batch, true));
+    const bool was_huge = kernel_.memory.frame(pfn).is(Frame::kHead);
+    page_out_one(pfn, batch);
+    if (!was_huge || kernel_.memory.frame(pfn).is(Frame::kHead)) continue;
+    for (std::uint64_t i = 0; i < kHugePages; ++i) page_out_one(pfn + i, batch);  // it was split: now its parts
   }
   flush(batch);
   worker.waiting = true;
   if (worker.writes == 0) finish(worker);
   return batch.extra + kernel_.config.costs.reclaim_page * std::int64_t(batch.looked_at);
+}
+
+void Reclaim::page_out_one(Pfn pfn, Batch& batch) {
+  if (!kernel_.memory.frame(pfn).is(Frame::kLru)) return;
+  ++batch.looked_at;
+  settle(pfn, evict(pfn, batch, true));
 }
 
 Reclaim::Worker& Reclaim::new_worker() {

@@ -6,18 +6,31 @@
 
 namespace collapsar {
 
+// do_madvise: VMA by VMA; a hole gives ENOMEM when the rest is done, any other error ends the call.
 void MemoryCalls::madvise(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
+  if (request.address % kPageBytes != 0) return void(request.error = EINVAL);
   const VirtRange range = pages_of(request.address, request.length);
+  const Advice advice = Advice(request.advice);
+  if (advice == Advice::populate_read || advice == Advice::populate_write)
+    return populate_advised(request, mm, range, effect);
+  request.error = walk_vmas(mm, range, /*past_holes=*/true,
+                            [&](Vma& vma, VirtRange part) { return advise(request, mm, vma, part, effect); });
+}
+
+// madvise_vma_behavior
+int MemoryCalls::advise(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part,
+                        SyscallEffect& effect) {
+  const bool is_locked = vma.is(Vma::kLocked);
   switch (Advice(request.advice)) {
     case Advice::hugepage:
-    case Advice::nohugepage: return advise_huge(request, mm, effect);
-    case Advice::dontneed: return dont_need(request, mm, effect);
-    case Advice::free: return free_lazily(mm, range, effect);
-    case Advice::cold: return make_cold(mm, range, false, effect);
-    case Advice::pageout: return make_cold(mm, range, true, effect);
-    case Advice::populate_read: effect.populate.push_back({range, Access::read}); return;
-    case Advice::populate_write: effect.populate.push_back({range, Access::write}); return;
-    case Advice::willneed: return will_need(mm, range);
+    case Advice::nohugepage: return advise_huge(request, mm, vma, part, effect);
+    case Advice::dontneed: return is_locked ? EINVAL : dont_need(mm, part, request.cpu, effect);
+    case Advice::free: return is_locked || !vma.is_anonymous() ? EINVAL : free_lazily(mm, vma, part, effect);
+    case Advice::cold: return is_locked ? EINVAL : make_cold(mm, part, false, effect);
+    case Advice::pageout: return is_locked ? EINVAL : make_cold(mm, part, true, effect);
+    case Advice::willneed: return will_need(mm, part);
+    case Advice::populate_read:
+    case Advice::populate_write:
     case Advice::normal:
     case Advice::random:
     case Advice::sequential:
@@ -30,119 +43,53 @@ void MemoryCalls::madvise(SyscallRequest& request, AddressSpace& mm, SyscallEffe
     case Advice::dodump:
     case Advice::wipeonfork:
     case Advice::keeponfork:
-    case Advice::collapse: return;
+    case Advice::collapse: return 0;
   }
+  return 0;
 }
 
 // hugepage_madvise: registration is tried with the new flags on the VMA as it still is.
-void MemoryCalls::advise_huge(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
+int MemoryCalls::advise_huge(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part,
+                             SyscallEffect& effect) {
   const bool wanted = Advice(request.advice) == Advice::hugepage;
   const std::uint32_t set = wanted ? Vma::kHugePage : Vma::kNoHugePage,
                       clear = wanted ? Vma::kNoHugePage : Vma::kHugePage;
-  const VirtRange range = pages_of(request.address, request.length);
-  mm.for_each(range, [&](Vma& vma) {
+  const std::uint32_t flags = (vma.flags & ~clear) | set;
+  if (wanted) {
     Vma probe = vma;
-    probe.flags = (vma.flags & ~clear) | set;
-    if (wanted) khugepaged_.enter_vma(mm, probe);
+    probe.flags = flags;
+    khugepaged_.enter_vma(mm, probe);
+  }
+  change_flags(mm, vma, part, flags, request.cpu, effect);
+  return 0;
+}
+
+// --- POPULATE ---
+
+// madvise_populate: EINVAL where the protection forbids the access.
+void MemoryCalls::populate_advised(SyscallRequest& request, AddressSpace& mm, VirtRange range, SyscallEffect& effect) {
+  const bool writes = Advice(request.advice) == Advice::populate_write;
+  const bool past_holes = !kernel_.rules.populate_ends_at_hole;
+  request.error = walk_vmas(mm, range, past_holes, [&](Vma& vma, VirtRange part) {
+    if (!vma.is(writes ? Vma::kWrite : Vma::kRead)) return EINVAL;
+    effect.populate.push_back({part, writes ? Access::write : Access::read});
+    return 0;
   });
-  change_flags(mm, range, set, clear, request.cpu, effect);
 }
 
 // --- DONTNEED ---
 
-void MemoryCalls::dont_need(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
-  const VirtRange range = pages_of(request.address, request.length);
-  std::vector<VirtRange> parts;
-  mm.for_each(range, [&](Vma& vma) {
-    if (vma.is(Vma::kLocked)) request.error = EINVAL;
-    else parts.push_back(vma.range.intersect(range));
-  });
-  for (const VirtRange part : parts) {
-    effect.cost += split_.split_borders(mm, part, request.cpu);
-    const Rmap::Zapped zapped = rmap_.zap_range(mm, part);
-    if (zapped.pages + zapped.huge > 0) add_flush(effect, part, zapped.pages == 0 ? PageSize::k2M : PageSize::k4K);
-  }
-}
-
-// --- FREE, COLD, PAGEOUT ---
-
-// Mapped by one entry in all, PMD or PTE.
-bool MemoryCalls::is_mapped_once(Pfn pfn) {
-  const Pfn head = kernel_.memory.head_of(pfn);
-  if (!kernel_.memory.frame(head).is(Frame::kHead)) return kernel_.memory.frame(pfn).mapcount == 1;
-  return kernel_.memory.total_mapcount(pfn) == 1;
-}
-
-// Large pages that the range cuts, or that are mapped by PTEs already, are split if only this process maps them; what
-// cannot be split is left alone.
-void MemoryCalls::split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEffect& effect) {
-  std::vector<Pfn> heads;
-  mm.table().visit(range, [&](VirtAddr va, Pte& pte, PageSize size) {
-    if (!pte.present() || pte.zero_page() || size == PageSize::k1G) return;
-    const Pfn head = kernel_.memory.head_of(pte.pfn());
-    const bool is_cut = size == PageSize::k4K || va < range.start || va + kHugeBytes > range.end;
-    const Frame& f = kernel_.memory.frame(head);
-    const bool is_thp = f.used_as() != FrameUse::hugetlb && f.is(Frame::kHead);
-    if (is_thp && is_cut && is_mapped_once(pte.pfn()) && !std::ranges::count(heads, head)) heads.push_back(head);
-  });
-  for (Pfn head : heads) split_.split_folio(head, &effect.cost);
-}
-
-void MemoryCalls::free_lazily(AddressSpace& mm, VirtRange range, SyscallEffect& effect) {
-  split_what_is_cut(mm, range, effect);
-  mm.for_each(range, [&](Vma& vma) {
-    if (!vma.is_anonymous()) return;
-    const VirtRange part = vma.range.intersect(range);
-    mm.table().visit(part, [&](VirtAddr va, Pte& pte, PageSize size) {
-      const bool is_whole = part.start <= va && va + page_bytes(size) <= part.end;
-      if (is_whole && !pte.zero_page()) free_entry_lazily(mm, va, pte, effect);
-    });
-  });
-}
-
-// madvise_free_pte_range, madvise_free_huge_pmd: the entry becomes clean and old; the page may be dropped as long as it
-// stays clean.
-void MemoryCalls::free_entry_lazily(AddressSpace& mm, VirtAddr va, Pte& pte, SyscallEffect& effect) {
-  if (pte.swap()) return rmap_.zap_pte(mm, va, pte);
-  const Pfn pfn = pte.pfn();
-  Frame& f = kernel_.memory.frame(pfn);
-  if (f.is(Frame::kTail) || f.is(Frame::kLocked) || !is_mapped_once(pfn) || f.used_as() != FrameUse::anon) return;
-  if (!pte.huge() && f.is(Frame::kHead)) return;
-  if (f.is(Frame::kSwapCache) && !swap_cache_.remove_if_unused(pfn)) return;
-  if (pte.accessed() || pte.dirty())
-    add_flush(effect, {va, va + (pte.huge() ? kHugeBytes : kPageBytes)}, pte.huge() ? PageSize::k2M : PageSize::k4K);
-  pte.clear(Pte::kAccessed | Pte::kDirty);
-  f.clear(Frame::kDirty);
-  f.clear(Frame::kReferenced);
-  if (!f.is(Frame::kLazyFree) && f.is(Frame::kLru) && !f.is(Frame::kUnevictable)) {
-    f.set(Frame::kLazyFree);
-    kernel_.stats.vmstat.pglazyfree += 1ULL << f.order;
-    reclaim_.deactivate(pfn);
-  }
-}
-
-// madvise_cold_or_pageout_pte_range: pages that others map too are left alone.
-void MemoryCalls::make_cold(AddressSpace& mm, VirtRange range, bool page_out, SyscallEffect& effect) {
-  split_what_is_cut(mm, range, effect);
-  mm.table().visit(range, [&](VirtAddr va, Pte& pte, PageSize size) {
-    const bool is_whole = range.start <= va && va + page_bytes(size) <= range.end;
-    if (!pte.present() || pte.zero_page() || !is_whole) return;
-    const Pfn pfn = pte.pfn();
-    Frame& f = kernel_.memory.frame(pfn);
-    const bool is_part = f.is(Frame::kTail) || (f.is(Frame::kHead) && !pte.huge());
-    if (f.used_as() == FrameUse::hugetlb || is_part || f.is(Frame::kUnevictable) || !is_mapped_once(pfn)) return;
-    if (pte.accessed()) add_flush(effect, {va, va + page_bytes(size)}, size);
-    pte.clear(Pte::kAccessed);
-    f.clear(Frame::kReferenced);
-    if (page_out) effect.page_out.push_back(pfn);
-    else if (f.is(Frame::kLru)) reclaim_.deactivate(pfn);
-  });
+int MemoryCalls::dont_need(AddressSpace& mm, VirtRange part, CpuId cpu, SyscallEffect& effect) {
+  effect.cost += split_.split_borders(mm, part, cpu);
+  const Rmap::Zapped zapped = rmap_.zap_range(mm, part);
+  if (zapped.pages + zapped.huge > 0) add_flush(effect, part, zapped.pages == 0 ? PageSize::k2M : PageSize::k4K);
+  return 0;
 }
 
 // --- WILLNEED ---
 
 // swapin_walk_pmd_entry, force_shm_swapin_readahead: reads are started, nobody waits for them.
-void MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
+int MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
   mm.for_each(range, [&](Vma& vma) {
     if (PageCache::is_shmem(vma.file)) will_need_shmem(vma, vma.range.intersect(range));
   });
@@ -155,6 +102,7 @@ void MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
     reclaim_.add(*frame, false);
   });
   reclaim_.wake_kswapd_if_low();
+  return 0;
 }
 
 void MemoryCalls::will_need_shmem(const Vma& vma, VirtRange range) {

@@ -64,7 +64,7 @@ SyscallEffect MemoryCalls::apply(SyscallRequest& request, AddressSpace& mm) {
   const VirtRange range = pages_of(request.address, request.length);
   switch (request.op) {
     case Op::mmap: mmap(request, mm, effect); break;
-    case Op::munmap: unmap(mm, range, request.cpu, effect); break;
+    case Op::munmap: munmap(request, mm, effect); break;
     case Op::mprotect: mprotect(request, mm, effect); break;
     case Op::mremap: mremap(request, mm, effect); break;
     case Op::madvise: madvise(request, mm, effect); break;
@@ -116,16 +116,24 @@ Vma MemoryCalls::new_vma(const SyscallRequest& request, AddressSpace& mm, VirtRa
 }
 
 void MemoryCalls::mmap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
-  if (request.length == 0) return void(request.error = EINVAL);
+  const bool is_cut = (request.map_flags & kMapFixed) && request.address % kPageBytes != 0;
+  if (request.length == 0 || is_cut) return void(request.error = EINVAL);
   const VirtRange range = place_mapping(request, mm);
+  if (range.end > mm.user_range().end) return void(request.error = ENOMEM);
   unmap(mm, range, request.cpu, effect);  // MAP_FIXED; a trace's address is where the mapping came to stand
   bool merged = false;
   Vma* vma = mm.add(new_vma(request, mm, range), &merged);
   if (merged || !vma->is_anonymous()) khugepaged_.enter_vma(mm, *vma);
-  if (request.map_flags & (kMapPopulate | kMapLocked)) add_populate(mm, range, effect);
+  if (request.map_flags & (kMapPopulate | kMapLocked)) populate_mapped(mm, range, effect);
 }
 
 // --- munmap ---
+
+void MemoryCalls::munmap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
+  const VirtRange range = pages_of(request.address, request.length);
+  if (request.address % kPageBytes != 0 || range.empty()) return void(request.error = EINVAL);
+  unmap(mm, range, request.cpu, effect);
+}
 
 void MemoryCalls::unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEffect& effect) {
   std::vector<FileId> shmem;
@@ -151,21 +159,29 @@ void MemoryCalls::unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEff
 
 // --- heap and image ---
 
-void MemoryCalls::brk(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
+// Grows only into free room, with a page and the gap below a stack to spare.
+void MemoryCalls::brk(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
   const VirtAddr old_end = align_up(mm.brk, kPageBytes), new_end = align_up(VirtAddr{request.address}, kPageBytes);
-  if (request.address < mm.heap_room.start.value) return;  // a question for the present end
+  if (request.address < mm.heap_room.start.value) return void(request.error = ENOMEM);
+  if (new_end > old_end && is_room_taken(mm, {old_end, new_end})) return void(request.error = ENOMEM);
   mm.brk = VirtAddr{request.address};
   if (new_end < old_end) return unmap(mm, {new_end, old_end}, request.cpu, effect);
   if (new_end == old_end) return;
-  unmap(mm, {old_end, new_end}, request.cpu, effect);
   Vma vma;
   vma.range = {old_end, new_end};
-  vma.flags = Vma::kRead | Vma::kWrite;
+  vma.flags = Vma::kRead | Vma::kWrite | Vma::kAccount;
   vma.pgoff = old_end.value >> kPageShift;
   vma.mapping = mm.mapping_named("heap");
   bool merged = false;
-  Vma* heap = mm.add(vma, &merged);
+  Vma* heap = mm.add(vma, &merged, AddressSpace::Adding::brk);
   if (merged) khugepaged_.enter_vma(mm, *heap);
+}
+
+bool MemoryCalls::is_room_taken(AddressSpace& mm, VirtRange room) {
+  const Vma* next = mm.first_ending_above(room.start);
+  if (!next) return false;
+  const std::uint64_t gap = next->is(Vma::kGrowsDown) ? kStackGuardGap : 0;
+  return room.end + kPageBytes + gap > next->range.start;
 }
 
 void MemoryCalls::add_image_vma(const SyscallRequest& request, AddressSpace& mm) {

@@ -8,6 +8,7 @@
 //              documented.
 #pragma once
 
+#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -94,7 +95,9 @@ class MemoryCalls {
   VirtRange place_mapping(SyscallRequest& request, const AddressSpace& mm) const;
   Vma new_vma(const SyscallRequest& request, AddressSpace& mm, VirtRange range);
   void unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEffect& effect);
-  void brk(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void munmap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void brk(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  static bool is_room_taken(AddressSpace& mm, VirtRange room);
   void add_image_vma(const SyscallRequest& request, AddressSpace& mm);
   void set_stack_room(AddressSpace& mm, VirtRange room);
   void set_heap_room(AddressSpace& mm, VirtRange room);
@@ -105,25 +108,41 @@ class MemoryCalls {
   void move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::uint64_t bytes, CpuId cpu, SyscallEffect& effect);
   void note_moved(const AddressSpace& mm, VirtAddr from, VirtAddr to);  // of a huge page
   // memory_flags.cc
-  std::vector<VirtRange> change_flags(AddressSpace& mm, VirtRange range, std::uint32_t set, std::uint32_t clear,
-                                      CpuId cpu, SyscallEffect& effect);
-  void mprotect(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  Pte protected_as(Pte pte, const Vma& vma) const;
-  void mlock(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  void munlock(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  void add_populate(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  Vma& change_flags(AddressSpace& mm, Vma& vma, VirtRange part, std::uint32_t flags, CpuId cpu, SyscallEffect& effect);
+  void mprotect(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  std::uint32_t protected_flags(const Vma& vma, std::uint32_t prot) const;
+  void protect_pages(AddressSpace& mm, const Vma& vma, VirtRange part, CpuId cpu, SyscallEffect& effect);
+  Pte protected_as(Pte pte, const Vma& vma, PageSize size) const;
+  bool may_become_writable(Pte pte, const Vma& vma, PageSize size) const;
+  void mlock(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void munlock(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  void mark_locked(AddressSpace& mm, VirtRange part, bool locked);
+  int populate_locked(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  void populate_mapped(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
   void clear_refs(AddressSpace& mm, SyscallEffect& effect);
   // madvise.cc
   void madvise(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  void advise_huge(const SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  void dont_need(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
-  void free_lazily(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
-  void free_entry_lazily(AddressSpace& mm, VirtAddr va, Pte& pte, SyscallEffect& effect);
-  void make_cold(AddressSpace& mm, VirtRange range, bool page_out, SyscallEffect& effect);
-  void will_need(AddressSpace& mm, VirtRange range);
+  int advise(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part, SyscallEffect& effect);
+  int advise_huge(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part, SyscallEffect& effect);
+  void populate_advised(SyscallRequest& request, AddressSpace& mm, VirtRange range, SyscallEffect& effect);
+  int dont_need(AddressSpace& mm, VirtRange part, CpuId cpu, SyscallEffect& effect);
+  int free_lazily(AddressSpace& mm, const Vma& vma, VirtRange part, SyscallEffect& effect);
+  int make_cold(AddressSpace& mm, VirtRange part, bool page_out, SyscallEffect& effect);
+  int will_need(AddressSpace& mm, VirtRange range);
   void will_need_shmem(const Vma& vma, VirtRange range);
-  void split_what_is_cut(AddressSpace& mm, VirtRange range, SyscallEffect& effect);
-  bool is_mapped_once(Pfn pfn);
+  // madvise_reclaim.cc
+  enum class LargePage : std::uint8_t { whole, look_again, pass_over, end_table };
+  LargePage deal_with_large(AddressSpace& mm, VirtRange part, std::uint64_t& length, SyscallEffect& effect);
+  std::uint64_t batch_length(AddressSpace& mm, VirtRange part) const;
+  template <class Present, class Swapped>
+  void advise_table(AddressSpace& mm, VirtRange part, SyscallEffect& effect, Present&& present, Swapped&& swapped);
+  template <class Whole>
+  bool advise_huge_pmd(AddressSpace& mm, VirtRange part, bool is_shared, SyscallEffect& effect, Whole&& whole);
+  void free_small(AddressSpace& mm, VirtAddr va, Pte& pte, std::uint64_t length, SyscallEffect& effect);
+  void free_entries(AddressSpace& mm, VirtAddr va, Pte& first, std::uint64_t length, PageSize size,
+                    SyscallEffect& effect);
+  void make_page_cold(VirtAddr va, Pte& first, std::uint64_t length, PageSize size, bool page_out,
+                      SyscallEffect& effect);
   // fork.cc
   void thp_disable(SyscallRequest& request, AddressSpace& mm) const;
   void fork(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
@@ -131,6 +150,10 @@ class MemoryCalls {
   void exec(const SyscallRequest& request, AddressSpace& mm);
   void tear_down(AddressSpace& mm);
 
+  // Calls visit(Vma&, VirtRange part) -> errno for each VMA of the range, from below; ends at the first error, and at a
+  // hole (ENOMEM) unless `past_holes`. visit may split and merge VMAs.
+  template <class Visit>
+  static int walk_vmas(AddressSpace& mm, VirtRange range, bool past_holes, Visit&& visit);
   static VirtRange pages_of(std::uint64_t address, std::uint64_t length);
   static void add_flush(SyscallEffect& effect, VirtRange range, PageSize stride = PageSize::k4K);
 
@@ -142,5 +165,20 @@ class MemoryCalls {
   Split& split_;
   KhugepagedEntry& khugepaged_;
 };
+
+template <class Visit>
+int MemoryCalls::walk_vmas(AddressSpace& mm, VirtRange range, bool past_holes, Visit&& visit) {
+  int hole = 0;
+  for (VirtAddr at = range.start; at < range.end;) {
+    Vma* vma = mm.first_ending_above(at);
+    if (!vma || vma->range.start > at) hole = ENOMEM;
+    if (!vma || (hole && !past_holes)) return hole;
+    const VirtRange part = VirtRange{at, range.end}.intersect(vma->range);
+    if (part.empty()) break;
+    if (const int error = visit(*vma, part)) return error;
+    at = part.end;
+  }
+  return hole;
+}
 
 }  // namespace collapsar

@@ -14,6 +14,7 @@ inline constexpr std::uint32_t kMapShared = 1, kMapPrivate = 2, kMapFixed = 0x10
                                kMapPopulate = 0x8000, kMapHugetlb = 0x40000;
 inline constexpr std::uint64_t kPrThpDisableExceptAdvised = 2;  // PR_THP_DISABLE_EXCEPT_ADVISED: linux/prctl.h
 inline constexpr unsigned kMapHugeShift = 26;                   // MAP_HUGE_SHIFT: log2 of the page size stands above it
+inline constexpr std::uint64_t kStackGuardGap = 256 * kPageBytes;  // mm/mmap.c stack_guard_gap
 inline constexpr std::uint32_t kProtBits =
     Vma::kRead | Vma::kWrite | Vma::kExec;  // equal to PROT_READ, PROT_WRITE, PROT_EXEC
 
@@ -29,6 +30,8 @@ inline std::uint32_t vma_flags(std::uint32_t prot, std::uint32_t map_flags) {
   if (map_flags & kMapLocked) flags |= Vma::kLocked;
   if (map_flags & kMapNoReserve) flags |= Vma::kNoReserve;
   if (map_flags & kMapHugetlb) flags |= Vma::kHugetlb;
+  constexpr std::uint32_t kAsks = Vma::kNoReserve | Vma::kShared | Vma::kWrite | Vma::kHugetlb;  // accountable_mapping
+  if ((flags & kAsks) == Vma::kWrite) flags |= Vma::kAccount;
   return flags;
 }
 

@@ -4,14 +4,20 @@
 
 namespace collapsar {
 
+// sys_mremap, mremap_to, vma_to_resize. What stands at the new place goes before the old one is looked at.
 void MemoryCalls::mremap(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect) {
   const VirtRange from = pages_of(request.address, request.length),
                   to = pages_of(request.new_address, request.new_length);
-  const Vma* vma = mm.find(from.start);
-  if (!vma || to.empty()) return void(request.error = vma ? EINVAL : EFAULT);
+  const bool is_cut = request.address % kPageBytes != 0 || request.new_address % kPageBytes != 0;
+  if (is_cut || to.empty()) return void(request.error = EINVAL);
+  if (!mm.find(from.start)) return void(request.error = EFAULT);
+  const bool moves = from.start != to.start;
+  if (moves && (from.overlaps(to) || to.end > mm.user_range().end)) return void(request.error = EINVAL);
+  if (moves) unmap(mm, to, request.cpu, effect);
   if (to.bytes() < from.bytes()) unmap(mm, {from.start + to.bytes(), from.end}, request.cpu, effect);
   const VirtRange kept{from.start, std::min(from.end, from.start + to.bytes())};
-  if (from.start != to.start) return move(mm, kept, to, request.cpu, effect);
+  if (kept.end > mm.find(kept.start)->range.end) return void(request.error = EFAULT);
+  if (moves) return move(mm, kept, to, request.cpu, effect);
   if (to.end <= from.end) return;
   unmap(mm, {from.end, to.end}, request.cpu, effect);
   extend(mm, *mm.find(kept.end - 1), {from.end, to.end});
@@ -27,26 +33,29 @@ void MemoryCalls::extend(AddressSpace& mm, const Vma& vma, VirtRange by) {
   if (merged) khugepaged_.enter_vma(mm, *grown);
 }
 
-// move_vma: a copy of the VMA at the new place, the entries carried over, the old place unmapped. Pages keep their
-// index, so that the reverse map finds them at the new place.
+// move_vma: a copy of the VMA at the new place, which may merge with its neighbours there; the entries carried over; the
+// old place unmapped. Pages keep their index, so that the reverse map finds them at the new place.
 void MemoryCalls::move(AddressSpace& mm, VirtRange from, VirtRange to, CpuId cpu, SyscallEffect& effect) {
-  unmap(mm, to, cpu, effect);
-  effect.cost += split_.split_borders(mm, from, cpu);
-  mm.split_at(from);
-  Vma copy = mm.find(from.start)->cut({from.start, from.end});
-  const bool is_unfaulted = copy.is_anonymous() && copy.anon_vma == 0;
+  Vma copy = mm.find(from.start)->cut(from);
   copy.range = to;
+  copy.flags &= ~std::uint32_t(Vma::kUffd);
+  copy.write_locked = false;
+  copy.fault_readers = 0;
+  const bool is_unfaulted = copy.is_anonymous() && copy.own_anon_vma == 0;
   if (is_unfaulted) copy.pgoff = to.start.value >> kPageShift;  // copy_vma
+  bool merged = false;
+  Vma* moved = mm.add(copy, &merged, AddressSpace::Adding::copy);
+  if (merged) khugepaged_.enter_vma(mm, *moved);
   for (VirtAddr va = from.start; va < from.end;) {
-    const std::uint64_t bytes = std::min(kHugeBytes - va.value % kHugeBytes, from.end - va);
-    move_block(mm, va, to.start + (va - from.start), bytes, cpu, effect);
+    const std::uint64_t to_border = kHugeBytes - va.value % kHugeBytes;
+    const VirtAddr target = to.start + (va - from.start);
+    const std::uint64_t bytes =
+        std::min({to_border, kHugeBytes - target.value % kHugeBytes, std::uint64_t(from.end - va)});
+    move_block(mm, va, target, bytes, cpu, effect);
     va += bytes;
   }
   effect.tables_freed = true;
   add_flush(effect, from);
-  bool merged = false;
-  Vma* moved = mm.add(copy, &merged);
-  if (merged) khugepaged_.enter_vma(mm, *moved);
   unmap(mm, from, cpu, effect);
 }
 

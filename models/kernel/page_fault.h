@@ -66,6 +66,7 @@ class PageFault : public FaultHandler {
   Pfn start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level);
   // Moves the unlocked page of the swap cache back into the page cache. False: it is not there, or locked.
   bool take_shmem_from_swap(FileId file, std::uint64_t index);
+  bool leaves_swap_cache(const Vma& vma, Pfn head, bool is_write);
   // Maps the unlocked page of the swap cache over the entry. True: writable.
   bool map_swapped(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, bool is_write);
 

@@ -100,6 +100,8 @@ class Reclaim {
   void split_pmds(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   bool collect(Pfn pfn, std::vector<MappedAt>& mappings);
   void unmap(const MappedAt& at, Pte replacement, Batch& batch);
+  void unmap_huge(const MappedAt& at, Batch& batch);
+  void page_out_one(Pfn pfn, Batch& batch);
   void unmap_file(Pfn head, Batch& batch);
   void note_flush(AddressSpace& mm, VirtRange range, Batch& batch);
   void flush(Batch& batch);

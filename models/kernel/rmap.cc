@@ -17,32 +17,42 @@ Rmap::Rmap(KernelContext& kernel, PageCache& page_cache)
 
 namespace {
 
-// anon_vma_compatible: neighbours that mprotect alone may have parted can share one.
-bool may_share_anon_vma(const Vma& low, const Vma& high) {
+// anon_vma_compatible and reusable_anon_vma: neighbours that mprotect alone may have parted can share one, unless it came
+// by a fork.
+bool may_share_anon_vma(const Vma& low, const Vma& high, const Vma& of) {
   constexpr std::uint32_t kAccess = Vma::kRead | Vma::kWrite | Vma::kExec;
   return low.range.end == high.range.start && low.file == high.file && low.pgoff + low.range.pages() == high.pgoff &&
-         (low.flags & ~kAccess) == (high.flags & ~kAccess);
+         (low.flags & ~kAccess) == (high.flags & ~kAccess) && of.own_anon_vma != 0 && !of.shares_anon_vmas;
 }
 
 }  // namespace
 
 void Rmap::prepare_anon_vma(AddressSpace& mm, Vma& vma) {
-  if (vma.anon_vma != 0) return;
-  if (const Vma* next = mm.find(vma.range.end); next && may_share_anon_vma(vma, *next)) vma.anon_vma = next->anon_vma;
-  if (vma.anon_vma != 0) return;
-  if (const Vma* before = mm.find(vma.range.start - 1); before && may_share_anon_vma(*before, vma))
-    vma.anon_vma = before->anon_vma;
-  if (vma.anon_vma != 0) return;
+  if (vma.own_anon_vma != 0) return;
+  const Vma* neighbour = nullptr;
+  const Vma* const next = mm.find(vma.range.end);
+  const Vma* const before = vma.range.start.value == 0 ? nullptr : mm.find(vma.range.start - 1);
+  if (next && may_share_anon_vma(vma, *next, *next)) neighbour = next;
+  else if (before && may_share_anon_vma(*before, vma, *before)) neighbour = before;
+  if (neighbour) {
+    vma.anon_vma = neighbour->anon_vma;
+    vma.own_anon_vma = neighbour->own_anon_vma;
+    return;
+  }
   vma.anon_vma = AnonVmaId(anon_vmas_.size());
+  vma.own_anon_vma = ++last_own_anon_vma_;
   anon_vmas_.push_back({&mm});
 }
 
+// anon_vma_fork: each VMA of the child gets one of its own, below its parent's.
 void Rmap::fork_anon_vmas(AddressSpace& parent, AddressSpace& child) {
   SIM_ASSERT(&parent != &child, "an address space is its own child");
-  for (const auto& [start, vma] : child.vmas()) {
+  for (auto& [start, vma] : child.vmas()) {
+    if (vma.own_anon_vma == 0) continue;
     auto& users = anon_vmas_[vma.anon_vma];
-    const bool is_known = !users.empty() && users.back() == &child;
-    if (vma.anon_vma != 0 && !is_known) users.push_back(&child);
+    if (users.empty() || users.back() != &child) users.push_back(&child);
+    vma.own_anon_vma = ++last_own_anon_vma_;
+    vma.shares_anon_vmas = true;
   }
 }
 
@@ -152,12 +162,13 @@ void Rmap::page_unmapped(Pfn pfn) {
   const Pfn head = kernel_.memory.head_of(pfn);
   const bool is_compound = kernel_.memory.frame(head).is(Frame::kHead);
   if (is_compound) --pte_mappings(head);
-  if (is_mapped(head)) {
-    const bool is_anon = kernel_.memory.frame(head).used_as() == FrameUse::anon;
-    if (is_compound && is_anon && kernel_.memory.total_mapcount(pfn) == 0) split_->defer(head);
-    return;
+  const bool is_anon = kernel_.memory.frame(head).used_as() == FrameUse::anon;
+  const bool is_left = is_mapped(head);
+  if (is_compound && is_anon && kernel_.memory.total_mapcount(pfn) == 0) {
+    if (head == run_.head) run_.lost_a_page = true;
+    else if (is_left || !kernel_.rules.batches_zaps) split_->defer(head);
   }
-  free_if_unused(head);
+  if (!is_left) free_if_unused(head);
 }
 
 void Rmap::drop_swap_entry(AddressSpace& mm, SwapSlot slot) {
@@ -172,8 +183,10 @@ void Rmap::release_slot(SwapSlot slot) {
   if (kernel_.swap.users(slot) != 1) return;
   const auto cached = swap_cache_->find(slot);
   if (!cached) return;
-  swap_cache_->remove_if_unused(*cached);
-  free_if_unused(*cached);
+  const Pfn head = kernel_.memory.head_of(*cached);
+  if (is_mapped(head) && !swap_cache_->swap_is_full()) return;  // __try_to_reclaim_swap, TTRS_UNMAPPED | TTRS_FULL
+  swap_cache_->remove_if_unused(head);
+  free_if_unused(head);
 }
 
 void Rmap::zap_huge(AddressSpace& mm, VirtAddr base) {
@@ -227,15 +240,35 @@ Rmap::Zapped Rmap::zap_range(AddressSpace& mm, VirtRange range) {
   mm.table().visit(range, [&](VirtAddr va, Pte& pte, PageSize size) {
     if (size == PageSize::k4K) {
       ++zapped.pages;
+      if (kernel_.rules.batches_zaps) continue_run(va, pte);
       return zap_pte(mm, va, pte);
     }
     SIM_ASSERT(range.start <= va && va + page_bytes(size) <= range.end,
                "the range {:#x}-{:#x} cuts the huge page at {:#x}", range.start.value, range.end.value, va.value);
     huge.push_back(va);
   });
+  end_run();
   for (VirtAddr va : huge) zap_huge(mm, va);
   zapped.huge = huge.size();
   return zapped;
+}
+
+// folio_pte_batch: entries of one table that map consecutive pages of one large page, in the same way, go together.
+void Rmap::continue_run(VirtAddr va, Pte pte) {
+  constexpr std::uint64_t kIgnored =
+      Pte::kFrameMask | Pte::kAccessed | Pte::kDirty | Pte::kWritable | Pte::kSoftExclusive;
+  const bool maps_page = pte.present() && !pte.zero_page();
+  const Pfn head = maps_page ? kernel_.memory.head_of(pte.pfn()) : kNoPfn;
+  const bool is_large = maps_page && kernel_.memory.frame(head).is(Frame::kHead);
+  const bool goes_on = is_large && head == run_.head && pte.pfn() == run_.next && va != huge_base(va) &&
+                       (pte.bits | kIgnored) == (run_.bits | kIgnored);
+  if (!goes_on) end_run();
+  if (is_large) run_ = {head, pte.pfn() + 1, pte.bits, run_.lost_a_page};
+}
+
+void Rmap::end_run() {
+  const Run run = std::exchange(run_, {});
+  if (run.head != kNoPfn && run.lost_a_page && is_mapped(run.head)) split_->defer(run.head);
 }
 
 // --- the end of a page ---
@@ -257,6 +290,7 @@ void Rmap::free_if_unused(Pfn pfn) {
 }
 
 void Rmap::release_frame(Pfn head) {
+  if (head == run_.head) run_ = {};
   Frame& f = kernel_.memory.frame(head);
   const unsigned order = unsigned(f.order);
   if (f.is(Frame::kHead)) {

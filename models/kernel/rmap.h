@@ -81,6 +81,8 @@ class Rmap {
   // --- questions ---
   // Mapped more than once: this 4 KiB page, or (rules.shared) the folio it belongs to.
   bool is_shared(Pfn pfn);
+  // Entries of any kind that map the page or, of a compound page, any part of it.
+  std::uint64_t folio_mapcount(Pfn head);
   // References besides mappings and the swap cache (khugepaged.md 4.2 row 13).
   bool has_extra_references(Pfn pfn);
   // Calls f(AddressSpace&, VirtAddr, Pte&, PageSize) for each entry that maps the page (compound: PMDs of the head; its
@@ -112,6 +114,8 @@ class Rmap {
   void drop_swap_entry(AddressSpace& mm, SwapSlot slot);
   void release_slot(SwapSlot slot);
   void zap_huge_file(AddressSpace& mm, VirtAddr base, Pte leaf);
+  void continue_run(VirtAddr va, Pte pte);
+  void end_run();
   void drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size);
   void defer_if_partly_mapped(Pfn head);
   bool is_mapped(Pfn head);
@@ -129,7 +133,13 @@ class Rmap {
   Reclaim* reclaim_ = nullptr;
   Split* split_ = nullptr;
   SwapCache* swap_cache_ = nullptr;
-  std::vector<std::vector<AddressSpace*>> anon_vmas_;  // id -> address spaces with a VMA of it
+  std::vector<std::vector<AddressSpace*>> anon_vmas_;  // root -> address spaces with a VMA of its tree
+  AnonVmaId last_own_anon_vma_ = 0;
+  struct Run {  // of entries zapped together
+    Pfn head = kNoPfn, next = kNoPfn;
+    std::uint64_t bits = 0;
+    bool lost_a_page = false;
+  } run_;
 };
 
 }  // namespace collapsar

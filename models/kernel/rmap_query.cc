@@ -43,6 +43,11 @@ bool Rmap::is_mapped_by_several(Pfn head) {
   return false;
 }
 
+std::uint64_t Rmap::folio_mapcount(Pfn head) {
+  const Frame& f = kernel_.memory.frame(head);
+  return f.is(Frame::kHead) ? kernel_.memory.pmd_mapcount(head) + pte_mappings(head) : f.mapcount;
+}
+
 bool Rmap::has_extra_references(Pfn pfn) {
   return kernel_.memory.frame(pfn).pins > 0 || kernel_.memory.frame(kernel_.memory.head_of(pfn)).pins > 0;
 }

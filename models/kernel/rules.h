@@ -57,6 +57,17 @@ struct Rules {
   bool huge_shmem_needs_aligned_vma;  // a fault takes a huge page only where its VMA could map it
   bool huge_file_map_asks_policy;     // a PMD maps a huge file page only if neither VMA nor process refuses huge pages
   bool retries_after_write_back;  // MADV_COLLAPSE writes dirty pages back, then tries again (PAGE_DIRTY_OR_WRITEBACK)
+  // --- anonymous memory ---
+  bool mmap_merges_up_first;        // a new mapping asks its upper neighbour first
+  bool mprotect_upgrades_clean;     // mprotect makes exclusive pages writable at once even if clean, huge ones too
+  bool mprotect_drops_account;      // VM_ACCOUNT goes when an untouched mapping is made read-only
+  bool reuses_lone_subpage;         // a write takes over the last mapped 4 KiB of a huge page (else it is copied)
+  bool populate_ends_at_hole;       // MADV_POPULATE_*: ENOMEM at once (else the rest of the range is done first)
+  bool advice_keeps_whole_folios;   // MADV_FREE, COLD, PAGEOUT take a huge page mapped by PTEs whole, not split
+  bool discards_huge_whole;         // reclaim drops a MADV_FREE huge page without splitting its PMD
+  bool swaps_out_pte_mapped_whole;  // a huge page mapped by PTEs goes out whole unless partly unmapped
+  bool batches_zaps;                // entries of one huge page are zapped together: no part of it is left in between
+  bool pageout_ages;                // MADV_PAGEOUT clears accessed bits first, also of what it then cannot send out
 
   // Whether this version has the result at all.
   constexpr bool has(ScanResult result) const;
@@ -73,6 +84,9 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_1.defers_busy_tables = true;
   v6_1.file_thp_needs_exec = true;
   v6_1.file_compound_refused = true;
+  v6_1.mmap_merges_up_first = true;
+  v6_1.reuses_lone_subpage = true;
+  v6_1.pageout_ages = true;
 
   Rules v6_12 = v6_1;
   v6_12.version = "6.12";
@@ -95,6 +109,16 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.file_compound_refused = false;
   v6_12.huge_shmem_needs_aligned_vma = true;
   v6_12.huge_file_map_asks_policy = true;
+  v6_12.mmap_merges_up_first = false;
+  v6_12.mprotect_upgrades_clean = true;
+  v6_12.mprotect_drops_account = true;
+  v6_12.reuses_lone_subpage = false;
+  v6_12.populate_ends_at_hole = true;
+  v6_12.advice_keeps_whole_folios = true;
+  v6_12.discards_huge_whole = true;
+  v6_12.swaps_out_pte_mapped_whole = true;
+  v6_12.batches_zaps = true;
+  v6_12.pageout_ages = false;
 
   Rules v6_18 = v6_12;
   v6_18.version = "6.18";

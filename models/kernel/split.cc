@@ -71,7 +71,7 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   Duration spent = kernel_.config.costs.split_folio;
   for (const auto& [mm, va] : pmds) spent += split_pmd(*mm, va, kNoCpu);
   if (frame.used_as() == FrameUse::file) spent += unmap_file_folio(head);
-  else if (rmap_.pte_mappings(head) > 0) defer(head);  // unmap_folio takes its PTEs away one by one, and notices
+  if (frame.used_as() == FrameUse::anon && is_unmapped_in_parts(head)) defer(head);  // and off the list at once
   undefer(head);
   const bool was_active = frame.is(Frame::kActive), was_listed = frame.is(Frame::kLru);
   reclaim_.remove(head);
@@ -85,6 +85,13 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   ++kernel_.stats.vmstat.thp_split_page;
   if (cost) *cost += spent;
   return true;
+}
+
+// unmap_folio takes the entries back one by one: after the first the page is partly mapped.
+bool Split::is_unmapped_in_parts(Pfn head) {
+  std::uint64_t mapped = 0;
+  for (Pfn page = head; page < head + kHugePages; ++page) mapped += kernel_.memory.frame(page).mapcount > 0;
+  return mapped > (kernel_.rules.batches_zaps ? 1 : 0);
 }
 
 // Small pages of a file are not mapped again behind a split (remap_page): faults find them.

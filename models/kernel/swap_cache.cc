@@ -70,6 +70,14 @@ bool SwapCache::remove_if_unused(Pfn pfn) {
   return true;
 }
 
+bool SwapCache::take_past_cache(SwapSlot slot) {
+  if (std::erase(past_cache_, slot) == 0) return false;
+  const Pfn pfn = *find(slot);
+  remove(pfn);
+  kernel_.memory.frame(pfn).clear(Frame::kDirty);
+  return true;
+}
+
 // --- input and output ---
 
 void SwapCache::start_read(SwapSlot slot, Pfn pfn) {
@@ -120,6 +128,7 @@ void SwapCache::io_done(Io& io) {
 void SwapCache::read_done(Pfn pfn) {
   locks_.unlock(pfn);
   if (is_mapped(pfn) || !is_last_user(pfn)) return;
+  std::erase(past_cache_, kernel_.memory.frame(pfn).slot);
   remove(pfn);
   rmap_.free_if_unused(pfn);
 }
@@ -128,10 +137,7 @@ bool SwapCache::write_done(Pfn pfn) {
   // A folio split meanwhile is not possible: split_folio refuses pages under write-back.
   Frame& frame = kernel_.memory.frame(pfn);
   frame.clear(Frame::kWriteback);
-  if (is_mapped(pfn)) {
-    remove_if_unused(pfn);
-    return false;
-  }
+  if (is_mapped(pfn)) return false;
   remove(pfn);
   rmap_.free_if_unused(pfn);
   return true;

@@ -2,9 +2,8 @@
 //
 // Models:      slot -> frame while a read or write is under way and while other users of the slot remain; VMA-based
 //              readahead of 2^page_cluster pages; a page read ahead and not used stays, unmapped, on the inactive list.
-// Simplified:  a clean page gives its slot back as soon as its last swap entry is gone; the readahead window is fixed
-//              (aligned, not grown by hits); no swap-slot caches per CPU. A page whose last swap entry is zapped while it
-//              sits unmapped in the cache is found and freed by reclaim.
+// Simplified:  the readahead window is fixed (aligned, not grown by hits); no swap-slot caches per CPU. A page read past
+//              the cache (SWP_SYNCHRONOUS_IO, one user) is in it until it is mapped, and leaves it then.
 // Time:        reads and writes take the device's time.
 // Owns:        the index slot -> frame and the requests in flight.
 // Source:      hardware.md 3 (swap path); Linux mm/swap_state.c, mm/swapfile.c as documented.
@@ -34,6 +33,12 @@ class SwapCache {
   // Reads `slot` into `pfn` (locked, in the cache, until the read is done; then unlocked and up to date). If nobody wants
   // the slot any more by then, the page goes.
   void start_read(SwapSlot slot, Pfn pfn);
+  // The slot has one user and its device is synchronous: the page read for it does not stay in the cache. It leaves now,
+  // clean; true if it was so.
+  void read_past_cache(SwapSlot slot) { past_cache_.push_back(slot); }
+  bool take_past_cache(SwapSlot slot);
+  // vm_swap_full: more than half of the swap space is taken.
+  bool swap_is_full() const { return kernel_.swap.free_slots() * 2 < kernel_.swap.slots(); }
   // Neighbouring swap PTEs of the same VMA and cluster worth reading too; the caller allocates frames and calls
   // start_read.
   std::vector<SwapSlot> readahead(AddressSpace& mm, const Vma& vma, VirtAddr va) const;
@@ -70,6 +75,7 @@ class SwapCache {
   Rmap& rmap_;
   PageLocks& locks_;
   tsl::robin_map<SwapSlot, Pfn> index_;
+  std::vector<SwapSlot> past_cache_;  // being read, or read and not yet mapped
   std::uint64_t writes_in_flight_ = 0;
   std::vector<std::unique_ptr<Io>> ios_;  // pool
   std::vector<Io*> free_ios_;

@@ -66,7 +66,7 @@ TEST_F(AddressSpaces, WhatDiffersDoesNotMerge) {
 
 TEST_F(AddressSpaces, DifferentAnonVmasStayApartAndOneOfThemIsTakenOver) {
   Vma a = anon(kBase, 1), b = anon(kBase + kPageBytes, 1), c = anon(kBase + 2 * kPageBytes, 1);
-  a.anon_vma = 1, c.anon_vma = 2;
+  a.anon_vma = a.own_anon_vma = 1, c.anon_vma = c.own_anon_vma = 2;
   mm.add(a), mm.add(c);
   Vma* joined = mm.add(b);
   EXPECT_EQ(mm.vmas().size(), 2U);
@@ -83,17 +83,43 @@ TEST_F(AddressSpaces, NamedMappingsStayApart) {
 TEST_F(AddressSpaces, FlagsCutAndMergeAgain) {
   mm.add(anon(kBase, 10));
   const VirtRange middle{{kBase + 3 * kPageBytes}, {kBase + 5 * kPageBytes}};
-  EXPECT_TRUE(mm.change_flags(middle, Vma::kHugePage, 0).empty());
+  Vma& whole = *mm.find(middle.start);
+  const std::uint32_t flags = whole.flags;
+  EXPECT_FALSE(mm.change_flags(whole, middle, flags | Vma::kHugePage).merged);
   ASSERT_EQ(mm.vmas().size(), 3U);
   EXPECT_EQ(mm.find(middle.start)->pgoff, middle.start.value >> kPageShift);
-  EXPECT_EQ(mm.change_flags(middle, 0, Vma::kHugePage).size(), 1U);
+  EXPECT_TRUE(mm.change_flags(*mm.find(middle.start), middle, flags).merged);
   EXPECT_EQ(mm.vmas().size(), 1U);
 }
 
-TEST_F(AddressSpaces, FlagsThatAreSoAlreadyCutNothing) {
-  mm.add(anon(kBase, 10, Vma::kRead | Vma::kHugePage));
-  mm.change_flags({{kBase + kPageBytes}, {kBase + 2 * kPageBytes}}, Vma::kHugePage, Vma::kNoHugePage);
-  EXPECT_EQ(mm.vmas().size(), 1U);
+// The whole point of list_is_singular: what came by a fork takes nothing new in.
+TEST_F(AddressSpaces, AVmaThatCameByAForkDoesNotTakeNewMemoryIn) {
+  Vma forked = anon(kBase, 1);
+  forked.anon_vma = forked.own_anon_vma = 1;
+  forked.shares_anon_vmas = true;
+  mm.add(forked);
+  mm.add(anon(kBase + kPageBytes, 1));
+  EXPECT_EQ(mm.vmas().size(), 2U);
+}
+
+TEST_F(AddressSpaces, AnUntouchedVmaDoesNotTakeATouchedPartIn) {
+  Vma touched = anon(kBase + kPageBytes, 1, Vma::kRead);
+  touched.anon_vma = touched.own_anon_vma = 1;
+  mm.add(anon(kBase, 1)), mm.add(touched);
+  Vma& part = *mm.find({kBase + kPageBytes});
+  EXPECT_FALSE(mm.change_flags(part, part.range, mm.find({kBase})->flags).merged);
+  EXPECT_EQ(mm.vmas().size(), 2U);
+}
+
+// brk_flags of a fresh heap next to what lies above it.
+TEST_F(AddressSpaces, TheHeapGrowsUpwardsOnly) {
+  mm.add(anon(kBase + kPageBytes, 1));
+  bool merged = true;
+  mm.add(anon(kBase, 1), &merged, AddressSpace::Adding::brk);
+  EXPECT_FALSE(merged);
+  mm.add(anon(kBase + 2 * kPageBytes, 1), &merged, AddressSpace::Adding::brk);
+  EXPECT_TRUE(merged);
+  EXPECT_EQ(mm.vmas().size(), 2U);
 }
 
 TEST_F(AddressSpaces, TheStackGrowsWithinItsRoom) {

@@ -130,7 +130,8 @@ TEST_F(ReclaimPages, HugePageIsSplitWhereNoRunOfSlotsIsLeft) {
   page_out({head});
   EXPECT_EQ(b.stats().vmstat.thp_swpout_fallback, 1U);
   EXPECT_EQ(b.stats().vmstat.thp_split_page, 1U);
-  EXPECT_EQ(b.mm(task).anon_rss, kHugePages);  // 512 pages now, each to be looked at
+  EXPECT_EQ(b.stats().vmstat.pswpout, 100U);  // 512 pages now, of which as many go as there is room for
+  EXPECT_EQ(b.mm(task).anon_rss, kHugePages - 100);
 }
 
 TEST_F(ReclaimPages, CleanLazyFreePageIsDropped) {
@@ -162,15 +163,29 @@ TEST_F(ReclaimPages, CleanPageInTheSwapCacheNeedsNoWrite) {
   b.kernel.check();
 }
 
-TEST_F(ReclaimPages, PinnedLockedAndMlockedPagesStay) {
+TEST_F(ReclaimPages, LockedAndMlockedPagesStay) {
   layout.vma(kBase, 2 * kMiB);
-  const Pfn pinned = layout.page(kBase), locked = layout.page(kBase + kPageBytes),
-            mlocked = layout.page(kBase + 2 * kPageBytes);
-  ++b.memory.frame(pinned).pins;
+  const Pfn locked = layout.page(kBase + kPageBytes), mlocked = layout.page(kBase + 2 * kPageBytes);
   b.memory.frame(locked).set(Frame::kLocked);
   b.memory.frame(mlocked).set(Frame::kUnevictable);
-  page_out({pinned, locked, mlocked});
-  EXPECT_EQ(b.mm(task).anon_rss, 3U);
+  page_out({locked, mlocked});
+  EXPECT_EQ(b.mm(task).anon_rss, 2U);
+}
+
+// A plain reference is noticed only when the page is about to be written: its entries are gone by then.
+TEST_F(ReclaimPages, PinnedPageIsUnmappedButNeitherWrittenNorFreed) {
+  layout.vma(kBase, 2 * kMiB);
+  const Pfn pinned = layout.page(kBase);
+  ++b.memory.frame(pinned).pins;
+  page_out({pinned});
+  EXPECT_TRUE(b.entry(task, kBase).swap());
+  EXPECT_EQ(b.stats().vmstat.pswpout, 0U);
+  EXPECT_TRUE(b.memory.frame(pinned).is(Frame::kSwapCache));
+  b.touch(task, kBase);
+  EXPECT_EQ(b.entry(task, kBase).pfn(), pinned);
+  EXPECT_EQ(b.stats().vmstat.pswpin, 0U);
+  --b.memory.frame(pinned).pins;
+  b.kernel.check();
 }
 
 // --- shortage ---

@@ -71,7 +71,8 @@ TEST_F(RmapTest, ZeroPagesCostNoFrame) {
 
 TEST_F(RmapTest, NeighboursThatMprotectPartedShareAnAnonVma) {
   const VirtRange range = bench.map(task, kBase, 4 * kPageBytes);
-  mm.change_flags({{kBase + 2 * kPageBytes}, range.end}, 0, Vma::kWrite);
+  Vma& whole = *mm.find({kBase});
+  mm.change_flags(whole, {{kBase + 2 * kPageBytes}, range.end}, whole.flags & ~std::uint32_t(Vma::kWrite));
   bench.touch(task, {kBase});
   bench.kernel.rmap().prepare_anon_vma(mm, *mm.find({kBase + 2 * kPageBytes}));
   EXPECT_EQ(mm.find({kBase})->anon_vma, mm.find({kBase + 2 * kPageBytes})->anon_vma);

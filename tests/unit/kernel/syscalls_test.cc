@@ -20,7 +20,7 @@ TEST_F(SyscallsTest, MmapCostsItsEntryAndTheVmaTree) {
   EXPECT_EQ(bench.call(r), costs.syscall_entry + costs.vma_change);
   const Vma& vma = *mm.find({kBase});
   EXPECT_EQ(vma.range, (VirtRange{{kBase}, {kBase + 3 * kPageBytes}}));
-  EXPECT_EQ(vma.flags, std::uint32_t(Vma::kRead | Vma::kWrite));
+  EXPECT_EQ(vma.flags, std::uint32_t(Vma::kRead | Vma::kWrite | Vma::kAccount));
   EXPECT_EQ(mm.mappings()[vma.mapping].name, "anon-10000000");
 }
 
