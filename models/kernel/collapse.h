@@ -1,11 +1,11 @@
 // Collapse: turns one 2 MiB range of small pages into a huge page, phase by phase, or puts everything back.
 //
 // Models:      scan of the 512 PTEs with every check in the kernel's order; then allocate, swap in, lock and
-//              revalidate, flush, isolate, copy, release, commit; rollback of a failed isolation. Serves khugepaged and
-//              MADV_COLLAPSE.
-// Simplified:  no memory cgroups; no NUMA; no userfaultfd; copying never meets poisoned memory, so rollback after the
-//              copy does not happen; a failed isolation is charged as if it had looked at every page; on a traced CPU,
-//              time that a copy waits for DRAM is not taken from that CPU.
+//              revalidate, flush, isolate, copy, release, commit; rollback of a failed isolation or copy. Serves khugepaged
+//              and MADV_COLLAPSE.
+// Simplified:  no memory cgroups; no NUMA; no userfaultfd; a poisoned page stays where it is after a failed copy, and
+//              takes down nobody; a failed isolation is charged as if it had looked at every page; on a traced CPU, time
+//              that a copy waits for DRAM is not taken from that CPU.
 // Time:        one event per step (khugepaged.md 5.1); state changes when the step ends, except that the PMD goes away
 //              when the flush begins. costs.scan_pte per PTE looked at, costs.collapse_*, isolate_page, release_page;
 //              copies and clears through BulkCopy, flushes through TlbShootdown. The scan of MADV_COLLAPSE takes no
@@ -15,7 +15,8 @@
 //
 // Files:       collapse_scan.cc: the verdict on 512 PTEs. collapse_context.h: one collapse in progress, its steps in
 //              order. collapse.cc: from the scan to the write lock. collapse_phases.cc: from the flush to the commit or
-//              rollback. Ranges of files and shared memory: file_collapse.h.
+//              rollback. collapse_copy.cc: the copy and the release of the old pages. Ranges of files and shared memory:
+//              file_collapse.h.
 #pragma once
 
 #include <memory>

@@ -51,18 +51,22 @@ struct Collapse::Context {
   ScanResult isolate_page(Pte pte, ScanCounts& counts);
   ScanResult take_folio(Pfn folio, Pfn page);
   bool is_isolated(Pfn folio) const;
-  // --- 10: copy, slice by slice; then release the old pages ---
+  // --- 10, collapse_copy.cc: copy, slice by slice; release the old pages with each slice, or after all ---
+  void begin_copy();
   void copy_next_slice();
   std::uint32_t slice_length(std::uint32_t first) const;
   Duration slice_cost(std::uint32_t first, std::uint32_t end) const;
   void slice_part_done();
-  void begin_release();
+  bool is_poisoned(std::uint32_t entry) const;
+  bool is_part_of_folio(Pfn page) const;
+  void release_small_pages();
+  void copy_done();
   void release_done();
   // --- 11, 12: install, unlock ---
   void begin_commit();
   void commit_done();
   Pte huge_leaf() const;
-  // --- after a failed isolation ---
+  // --- after a failed isolation or copy ---
   void begin_rollback();
   void rollback_done();
 
@@ -71,10 +75,12 @@ struct Collapse::Context {
   VirtRange range() const { return {request->base, request->base + kHugeBytes}; }
   bool by_khugepaged() const { return request->owner == LockOwner::khugepaged; }
   std::array<Pte, kHugePages>& ptes() const { return PageTable::entries(table); }
+  std::uint32_t pages_in(std::uint32_t first, std::uint32_t end) const;
   std::uint32_t present_pages() const;  // PTEs of the detached table that map a page of their own
   void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
   TimedRwLock::Waiter& wait_for(Event& granted);
   ScanResult revalidate();
+  void put_back(Pfn folio);
   void put_back();  // isolated pages: to where they came from, or, if nobody maps them any more, away
   void drop_lock();
   void fail(ScanResult why);
@@ -94,7 +100,7 @@ struct Collapse::Context {
   PageTable::Table* table = nullptr;             // detached
   std::vector<Pfn> isolated;                     // folios, each once
   std::uint32_t next_entry = 0;                  // of the swap-in or the copy
-  std::uint32_t slice_parts_left = 0;
+  std::uint32_t slice_first = 0, slice_parts_left = 0;
   ScanResult why_rollback = ScanResult::FAIL;
   Duration cost{};       // CPU time of the scan, then of the collapse, so far
   Duration scan_cost{};  // once the collapse is attempted

@@ -1,24 +1,10 @@
-// From the flush to the commit, or back: khugepaged.md 5.1, phases 6 to 12. mmap_lock is held for write throughout.
+// From the flush to the commit, or back: khugepaged.md 5.1, phases 6 to 12 without the copy (collapse_copy.cc). mmap_lock is held for write throughout.
 #include <algorithm>
 #include <utility>
 
 #include "models/kernel/collapse_context.h"
 
 namespace collapsar {
-namespace {
-
-// Entries copied or cleared in one step where memory takes no time of its own: 32 steps per collapse.
-constexpr std::uint32_t kSlice = 16;
-constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
-
-// Neither none nor the zero page (nor swapped out): there is a page to copy.
-bool maps_page(Pte pte) { return pte.present() && !pte.zero_page(); }
-
-}  // namespace
-
-std::uint32_t Collapse::Context::present_pages() const {
-  return std::uint32_t(std::count_if(ptes().begin(), ptes().end(), maps_page));
-}
 
 // --- 6, 7: pmdp_collapse_flush. Hardware walks miss from the beginning on; translations held in TLBs serve to the end
 // ---
@@ -50,8 +36,7 @@ void Collapse::Context::isolate_done() {
     why_rollback = result;
     return begin_rollback();
   }
-  next_entry = 0;
-  copy_next_slice();
+  begin_copy();
 }
 
 ScanResult Collapse::Context::isolate_all(ScanCounts& counts) {
@@ -100,67 +85,14 @@ bool Collapse::Context::is_isolated(Pfn folio) const {
 }
 
 void Collapse::Context::put_back() {
-  for (const Pfn folio : isolated) {
-    collapse.locks_.unlock(folio);
-    collapse.reclaim_.putback(folio);
-    collapse.rmap_.free_if_unused(folio);
-  }
+  for (const Pfn folio : isolated) put_back(folio);
   isolated.clear();
 }
 
-// --- 10: __collapse_huge_page_copy, khugepaged.md 5.5 ---
-
-// A slice lasts the longer of its cost-table time, taken from the CPU, and its DRAM service.
-void Collapse::Context::copy_next_slice() {
-  if (next_entry == kHugePages) return begin_release();
-  const std::uint32_t first = next_entry;
-  next_entry += slice_length(first);
-  slice_parts_left = 1;
-  spend(slice_cost(first, next_entry), &KhugepagedStats::cpu_copy, slice_cpu_);
-  if (kernel.dram.is_ideal()) return;
-  ++slice_parts_left;
-  const Pfn source = ptes()[first].pfn();
-  bulk.start(maps_page(ptes()[first]) ? &source : nullptr, head + first, next_entry - first, Duration::zero(),
-             slice_dram_);
-}
-
-// Where DRAM is modelled, a slice is one job for it: all to be cleared, or all to be copied from consecutive frames.
-std::uint32_t Collapse::Context::slice_length(std::uint32_t first) const {
-  const std::uint32_t longest = std::min(kSlice, std::uint32_t(kHugePages) - first);
-  if (kernel.dram.is_ideal()) return longest;
-  const Pte start = ptes()[first];
-  std::uint32_t length = 1;
-  for (; length < longest; ++length) {
-    const Pte pte = ptes()[first + length];
-    if (maps_page(pte) != maps_page(start)) break;
-    if (maps_page(pte) && pte.pfn() != start.pfn() + length) break;
-  }
-  return length;
-}
-
-Duration Collapse::Context::slice_cost(std::uint32_t first, std::uint32_t end) const {
-  const KernelCosts& costs = kernel.config.costs;
-  const auto copies = std::count_if(ptes().begin() + first, ptes().begin() + end, maps_page);
-  return costs.copy_page * copies + costs.clear_page * (std::int64_t(end - first) - copies);
-}
-
-void Collapse::Context::slice_part_done() {
-  if (--slice_parts_left == 0) copy_next_slice();
-}
-
-void Collapse::Context::begin_release() {
-  if (kernel.dram.is_ideal()) {
-    kernel.dram.count_ideal_bulk(present_pages() * kLinesPerPage, /*is_write=*/false);
-    kernel.dram.count_ideal_bulk(kHugePages * kLinesPerPage, /*is_write=*/true);
-  }
-  spend(kernel.config.costs.release_page * present_pages(), &KhugepagedStats::cpu_copy, release_);
-}
-
-// The old pages go; those that another process maps stay with it (khugepaged.md 5.5).
-void Collapse::Context::release_done() {
-  for (Pte& pte : ptes()) collapse.rmap_.drop_mapping(mm(), std::exchange(pte, {}));
-  put_back();
-  begin_commit();
+void Collapse::Context::put_back(Pfn folio) {
+  collapse.locks_.unlock(folio);
+  collapse.reclaim_.putback(folio);
+  collapse.rmap_.free_if_unused(folio);
 }
 
 // --- 11, 12: install ---
@@ -188,7 +120,8 @@ Pte Collapse::Context::huge_leaf() const {
   return Pte::make(head, flags);
 }
 
-// --- after a failed isolation: rollback A, khugepaged.md 5.6. Putting a page back costs as much as taking it ---
+// --- after a failed isolation or copy: rollback A and B, khugepaged.md 5.6. Putting a page back costs as much as taking
+// it ---
 
 void Collapse::Context::begin_rollback() {
   const auto taken = std::int64_t(isolated.size());

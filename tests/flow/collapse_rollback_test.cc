@@ -97,6 +97,35 @@ TEST_P(Rollback, OfARangeWithoutAWritablePage) {
   expect_rollback(ScanResult::PAGE_RO, 512);
 }
 
+// From 6.12 on all pages are copied before any is given up. Up to the poisoned one, that is.
+TEST_P(Rollback, OfACopyThatMeetsPoison) {
+  detach();
+  frame().set(Frame::kPoisoned);
+  const auto before = *ptes;
+  if (is_6_1()) {
+    EXPECT_EQ(finish(), ScanResult::SUCCEED) << "copying cannot fail there";
+    return;
+  }
+  const std::uint64_t rss = mm().anon_rss;
+  const Duration copied = isolated() + cost().copy_page * std::int64_t(kSpoilt + 1);
+  const Duration back = copied + cost().isolate_page * 512;
+  run_to(copied - kTick);
+  EXPECT_TRUE(frame().is(Frame::kIsolated));
+  run_to(back - kTick);
+  EXPECT_FALSE(done.arrived());
+  EXPECT_TRUE(mm().table().pmd(kBase)->none());
+  run_to(back);
+  EXPECT_TRUE(done.arrived());
+  EXPECT_EQ(request.result, ScanResult::COPY_MC);
+  ASSERT_TRUE(mm().table().pmd_is_table(kBase));
+  EXPECT_EQ(&mm().table().pte_table(kBase), ptes);
+  EXPECT_EQ(*ptes, before);
+  EXPECT_EQ(mm().anon_rss, rss);
+  EXPECT_EQ(bench.shootdown.flushes.size(), 1U);
+  for (const Pte pte : *ptes) expect_unharmed(pte);
+  bench.kernel.check();
+}
+
 TEST_P(Rollback, GivesTheHugePageBack) {
   const std::uint64_t free = bench.memory.free_pages();
   detach();
