@@ -87,7 +87,7 @@ Obstacle ScanOutlook::obstacle_of(const AddressSpace& mm, const Vma& vma) const 
   const Obstacle sysfs = sysfs_obstacle(vma);
   if (kernel_.context().rules.sysfs_first && sysfs != Obstacle::none) return sysfs;
   if (vma.is(Vma::kNoHugePage)) return Obstacle::nohugepage;
-  if (mm.thp_disabled) return Obstacle::thp_disabled;
+  if (mm.thp_disabled()) return Obstacle::thp_disabled;
   if (vma.is(Vma::kIo) || vma.is(Vma::kHugetlb)) return Obstacle::special;
   if (align_up(vma.range.start, kHugeBytes) >= align_down(vma.range.end, kHugeBytes)) return Obstacle::cut_by_vma;
   if (sysfs != Obstacle::none) return sysfs;
