@@ -48,19 +48,22 @@ int MemoryCalls::advise(const SyscallRequest& request, AddressSpace& mm, Vma& vm
   return 0;
 }
 
-// hugepage_madvise: registration is tried with the new flags on the VMA as it still is.
+// hugepage_madvise: 6.1 tries to register the process with the new flags on the VMA as it still is (the policy of shared
+// memory reads the old ones); later kernels register what the change has made of it, if it changed anything.
 int MemoryCalls::advise_huge(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part,
                              SyscallEffect& effect) {
   const bool wanted = Advice(request.advice) == Advice::hugepage;
   const std::uint32_t set = wanted ? Vma::kHugePage : Vma::kNoHugePage,
                       clear = wanted ? Vma::kNoHugePage : Vma::kHugePage;
   const std::uint32_t flags = (vma.flags & ~clear) | set;
-  if (wanted) {
+  const bool changes = flags != vma.flags;
+  if (wanted && !kernel_.rules.madvise_registers_changed_vma) {
     Vma probe = vma;
-    probe.flags = flags;
+    if (vma.is_anonymous()) probe.flags = flags;
     khugepaged_.enter_vma(mm, probe);
   }
-  change_flags(mm, vma, part, flags, request.cpu, effect);
+  const Vma& changed = change_flags(mm, vma, part, flags, request.cpu, effect);
+  if (wanted && changes && kernel_.rules.madvise_registers_changed_vma) khugepaged_.enter_vma(mm, changed);
   return 0;
 }
 

@@ -22,14 +22,15 @@ struct Rules {
 
   std::string_view version;
   // --- who is in the queue, who may have huge pages (1.2, 3) ---
-  bool stack_growth_registers;     // expand_stack calls khugepaged_enter_vma
-  bool sysfs_first;                // VMA eligibility tests the sysfs mode first
-  bool per_size_controls;          // hugepages-2048kB/enabled exists
-  bool shmem_starts_daemon;        // khugepaged runs for shared memory alone
-  bool skips_disabled_mm;          // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
-  bool disabled_mm_ends_its_turn;  // THP disabled in the middle of a visit: the cursor goes on to the next process
-  bool disable_except_advised;     // prctl can leave VM_HUGEPAGE areas and MADV_COLLAPSE alone
-  bool aligns_huge_mmaps;          // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
+  bool stack_growth_registers;         // expand_stack calls khugepaged_enter_vma
+  bool madvise_registers_changed_vma;  // MADV_HUGEPAGE registers with the VMA after the change, if there is one
+  bool sysfs_first;                    // VMA eligibility tests the sysfs mode first
+  bool per_size_controls;              // hugepages-2048kB/enabled exists
+  bool shmem_starts_daemon;            // khugepaged runs for shared memory alone
+  bool skips_disabled_mm;              // a THP-disabled process is turned away as a whole (+1), not VMA by VMA
+  bool disabled_mm_ends_its_turn;      // THP disabled in the middle of a visit: the cursor goes on to the next process
+  bool disable_except_advised;         // prctl can leave VM_HUGEPAGE areas and MADV_COLLAPSE alone
+  bool aligns_huge_mmaps;              // an anonymous mmap of a multiple of 2 MiB is placed 2 MiB aligned
   // --- the scan (2.5, 4) ---
   Progress progress;
   bool one_code_without_table;   // NO_PTE_TABLE in place of PMD_NULL and PMD_NONE
@@ -46,6 +47,7 @@ struct Rules {
   // --- MADV_COLLAPSE (6) ---
   bool none_pte_errno_is_busy;  // EXCEED_NONE_PTE gives EBUSY (else EINVAL)
   // --- huge pages otherwise (7) ---
+  bool split_unmaps_pmd_by_pages;  // a folio split takes even a whole mapping away page by page: it counts as deferred
   bool deferred_list_for_all;      // every new huge page goes on the deferred split list, for the underused shrinker
   bool huge_zero_write_allocates;  // a write to the huge zero page gets a huge page, where one can be had
   // --- shared memory and files (1.1, 5.9, 6) ---
@@ -81,6 +83,7 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_1.progress = Rules::Progress::whole_range;
   v6_1.needs_writable_pte = true;
   v6_1.shared = Rules::Shared::page;
+  v6_1.split_unmaps_pmd_by_pages = true;
   v6_1.defers_busy_tables = true;
   v6_1.file_thp_needs_exec = true;
   v6_1.file_compound_refused = true;
@@ -91,6 +94,8 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   Rules v6_12 = v6_1;
   v6_12.version = "6.12";
   v6_12.stack_growth_registers = false;
+  v6_12.split_unmaps_pmd_by_pages = false;
+  v6_12.madvise_registers_changed_vma = true;  // seen on 6.12.117 of Debian
   v6_12.sysfs_first = true;
   v6_12.per_size_controls = true;
   v6_12.skips_disabled_mm = true;

@@ -68,10 +68,13 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   rmap_.for_each_mapping(head, [&](AddressSpace& mm, VirtAddr va, Pte&, PageSize size) {
     if (size == PageSize::k2M) pmds.emplace_back(&mm, va);
   });
+  const bool had_ptes = rmap_.pte_mappings(head) > 0;
   Duration spent = kernel_.config.costs.split_folio;
   for (const auto& [mm, va] : pmds) spent += split_pmd(*mm, va, kNoCpu);
   if (frame.used_as() == FrameUse::file) spent += unmap_file_folio(head);
-  if (frame.used_as() == FrameUse::anon && is_unmapped_in_parts(head)) defer(head);  // and off the list at once
+  const bool is_noticed = had_ptes || kernel_.rules.split_unmaps_pmd_by_pages;
+  if (frame.used_as() == FrameUse::anon && is_noticed && is_unmapped_in_parts(head))
+    defer(head);  // and off the list at once
   undefer(head);
   const bool was_active = frame.is(Frame::kActive), was_listed = frame.is(Frame::kLru);
   reclaim_.remove(head);
