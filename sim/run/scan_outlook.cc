@@ -77,17 +77,17 @@ bool ScanOutlook::is_eligible(const AddressSpace& mm, const Vma& vma) const {
 }
 
 Obstacle ScanOutlook::sysfs_obstacle(const Vma& vma) const {
-  const bool is_madvised = vma.is(Vma::kHugePage) || kernel_.config().thp.enabled == ThpEnabled::always;
+  const bool is_madvised = vma.is(Vma::kHugePage) || kernel_.config().anon_enabled() == ThpEnabled::always;
   return is_madvised ? Obstacle::none : Obstacle::not_madvised;
 }
 
 Obstacle ScanOutlook::obstacle_of(const AddressSpace& mm, const Vma& vma) const {
-  if (kernel_.config().thp.enabled == ThpEnabled::never) return Obstacle::thp_off;
+  if (!hugepage_pmd_enabled(kernel_.config(), kernel_.context().rules)) return Obstacle::thp_off;
   if (is_eligible(mm, vma)) return mm.registered ? Obstacle::none : Obstacle::not_registered;
   const Obstacle sysfs = sysfs_obstacle(vma);
   if (kernel_.context().rules.sysfs_first && sysfs != Obstacle::none) return sysfs;
   if (vma.is(Vma::kNoHugePage)) return Obstacle::nohugepage;
-  if (mm.thp_disabled()) return Obstacle::thp_disabled;
+  if (mm.refuses_thp(vma, /*forced=*/false)) return Obstacle::thp_disabled;
   if (vma.is(Vma::kIo) || vma.is(Vma::kHugetlb)) return Obstacle::special;
   if (align_up(vma.range.start, kHugeBytes) >= align_down(vma.range.end, kHugeBytes)) return Obstacle::cut_by_vma;
   if (sysfs != Obstacle::none) return sysfs;

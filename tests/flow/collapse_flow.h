@@ -23,6 +23,23 @@ inline BenchConfig config_for(const std::string& version) {
   return config;
 }
 
+// When each phase of a collapse by khugepaged ends, counted from its beginning, for so many present pages.
+struct CollapseTimes {
+  const KernelCosts& cost;
+  Duration shootdown;
+  std::int64_t present = 0;
+
+  Duration scanned() const { return cost.scan_pte * 512; }
+  Duration allocated() const { return scanned() + cost.collapse_alloc; }
+  Duration revalidated() const { return allocated() + cost.collapse_lock / 2; }
+  Duration rechecked() const { return revalidated() + cost.collapse_lock / 2; }
+  Duration flushed() const { return rechecked() + cost.collapse_flush + shootdown; }
+  Duration isolated() const { return flushed() + cost.isolate_page * present; }
+  Duration copied() const { return isolated() + cost.copy_page * present + cost.clear_page * (512 - present); }
+  Duration released() const { return copied() + cost.release_page * present; }
+  Duration committed() const { return released() + cost.collapse_commit; }
+};
+
 // A collapse of the range at kBase, asked for by hand at time 0 and watched as it runs.
 class CollapseFlow : public testing::TestWithParam<const char*> {
  protected:
@@ -51,15 +68,16 @@ class CollapseFlow : public testing::TestWithParam<const char*> {
 
   // When each phase ends, from time 0.
   const KernelCosts& cost() { return bench.costs(); }
-  Duration scanned() { return cost().scan_pte * 512; }
-  Duration allocated() { return scanned() + cost().collapse_alloc; }
-  Duration revalidated() { return allocated() + cost().collapse_lock / 2; }
-  Duration rechecked() { return revalidated() + cost().collapse_lock / 2; }
-  Duration flushed() { return rechecked() + cost().collapse_flush + bench.shootdown.cost; }
-  Duration isolated() { return flushed() + cost().isolate_page * present; }
-  Duration copied() { return isolated() + cost().copy_page * present + cost().clear_page * (512 - present); }
-  Duration released() { return copied() + cost().release_page * present; }
-  Duration committed() { return released() + cost().collapse_commit; }
+  CollapseTimes times() { return {cost(), bench.shootdown.cost, present}; }
+  Duration scanned() { return times().scanned(); }
+  Duration allocated() { return times().allocated(); }
+  Duration revalidated() { return times().revalidated(); }
+  Duration rechecked() { return times().rechecked(); }
+  Duration flushed() { return times().flushed(); }
+  Duration isolated() { return times().isolated(); }
+  Duration copied() { return times().copied(); }
+  Duration released() { return times().released(); }
+  Duration committed() { return times().committed(); }
 
   AddressSpace& mm() { return *space; }
   bool is_6_1() const { return std::string(GetParam()) == "6.1"; }

@@ -316,15 +316,15 @@ INSTANTIATE_TEST_SUITE_P(Kernels, CollapseWithVmaLocks, testing::Values("6.12"))
 
 // --- phase 3: swapped-out pages ---
 
-BenchConfig config_with(SwapKind device) {
-  BenchConfig config = config_for("6.12");
+BenchConfig config_with(const std::string& version, SwapKind device) {
+  BenchConfig config = config_for(version);
   config.swap.device = device;
   return config;
 }
 
 class SwappingIn : public CollapseFlow {
  protected:
-  explicit SwappingIn(SwapKind device) : CollapseFlow(config_with(device)) {}
+  explicit SwappingIn(SwapKind device) : CollapseFlow(config_with(GetParam(), device)) {}
   void SetUp() override {
     CollapseFlow::SetUp();
     layout.pages(kBase, 509);
@@ -361,8 +361,22 @@ TEST_P(SwappingInFromADisk, GivesUpAtThePageThatMustBeWaitedFor) {
   EXPECT_GE(bench.swap.stats().submitted, 1U) << "a later pass finds the page";
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, SwappingInAtOnce, testing::Values("6.12"));
-INSTANTIATE_TEST_SUITE_P(Kernels, SwappingInFromADisk, testing::Values("6.12"));
+TEST_P(SwappingInFromADisk, FindsThePageInItsNextPass) {
+  start();
+  ASSERT_EQ(finish(), ScanResult::PAGE_LOCK);
+  EXPECT_EQ(mm().swap_entries, 3U) << "read, not mapped";
+  bench.wait(1ms);
+  ASSERT_TRUE(mm().mmap_lock().try_read());
+  bench.kernel.collapse().scan_and_collapse(request);
+  while (done.count < 2) ASSERT_TRUE(bench.queue.run_one());
+  EXPECT_EQ(request.result, ScanResult::SUCCEED) << "the read brought its neighbours along";
+  EXPECT_EQ(request.swapin->swapped_in, 3U);
+  EXPECT_EQ(mm().swap_entries, 0U);
+  bench.kernel.check();
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, SwappingInAtOnce, testing::Values("6.1", "6.12"));
+INSTANTIATE_TEST_SUITE_P(Kernels, SwappingInFromADisk, testing::Values("6.1", "6.12"));
 
 // --- phase 10 on modelled DRAM ---
 

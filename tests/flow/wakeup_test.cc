@@ -201,6 +201,15 @@ TEST_P(WakeupWithoutPause, GoesOnAtOnceButTimePasses) {
 class WakeupWithoutMemory : public Wakeup {
  protected:
   WakeupWithoutMemory() { config.kernel.khugepaged.defrag = false; }
+  Duration attempt() { return cost().scan_mm + cost().scan_pte * 512 + cost().collapse_alloc; }
+  // Every 2 MiB that a collapse could get.
+  std::vector<Pfn> take_all() {
+    std::vector<Pfn> taken;
+    while (const auto block =
+               bench->memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::hugetlb, AllocLevel::low))
+      taken.push_back(*block);
+    return taken;
+  }
 };
 
 TEST_P(WakeupWithoutMemory, TriesTwoRangesWithOneAllocationSleepBetween) {
@@ -216,6 +225,36 @@ TEST_P(WakeupWithoutMemory, TriesTwoRangesWithOneAllocationSleepBetween) {
   EXPECT_EQ(stats().scan[std::size_t(ScanResult::ALLOC_HUGE_PAGE_FAIL)], 2U);
   EXPECT_EQ(bench->kernel.khugepaged().khugepaged_scan().address, kBase + 2 * kHugeBytes) << "neither is tried again";
   EXPECT_EQ(next_begin(), attempt + 60s + attempt + 10s);
+}
+
+TEST_P(WakeupWithoutMemory, GoesOnWithTheNextRangeWhenTheSleepHasBroughtAPage) {
+  populate(512);
+  const std::vector<Pfn> taken = take_all();
+  bench->kernel.start();
+  run_to(attempt() + 60s - kTick);
+  EXPECT_EQ(stats().ranges_scanned, 1U);
+  bench->memory.free(taken[0], kHugeOrder);
+  // Each collapse gives back the 512 pages that the next one needs.
+  const Duration good = cost().scan_mm + cost().scan_pte * 512 + collapse_time(512);
+  EXPECT_EQ(next_end(), attempt() + 60s + 7 * good);
+  EXPECT_EQ(stats().pages_collapsed, 7U);
+  EXPECT_FALSE(mm().table().pmd_is_huge(kBase)) << "the first is not tried again";
+  EXPECT_EQ(bench->stats().vmstat.thp_collapse_alloc_failed, 1U);
+}
+
+TEST_P(WakeupWithoutMemory, EndsAtTheSecondFailureThoughOneSucceededBetween) {
+  populate(512);
+  const std::vector<Pfn> taken = take_all();
+  bench->kernel.start();
+  run_to(attempt() + 60s - kTick);
+  bench->memory.free(taken[0], kHugeOrder);
+  while (stats().pages_collapsed == 0) ASSERT_TRUE(bench->queue.run_one());
+  take_all();
+  const Duration good = cost().scan_mm + cost().scan_pte * 512 + collapse_time(512);
+  EXPECT_EQ(next_end(), attempt() + 60s + good + attempt());
+  EXPECT_EQ(stats().ranges_scanned, 3U);
+  EXPECT_EQ(bench->stats().vmstat.thp_collapse_alloc_failed, 2U);
+  EXPECT_EQ(next_begin(), attempt() + 60s + good + attempt() + 10s);
 }
 
 // --- on a CPU of the trace ---
@@ -236,7 +275,7 @@ TEST_P(WakeupOnATracedCpu, TakesAllItsTimeFromThatCpu) {
 INSTANTIATE_TEST_SUITE_P(Kernels, Wakeup, testing::Values("6.1", "6.12"));
 INSTANTIATE_TEST_SUITE_P(Kernels, WakeupWithoutTolerance, testing::Values("6.1", "6.12"));
 INSTANTIATE_TEST_SUITE_P(Kernels, WakeupWithoutPause, testing::Values("6.12"));
-INSTANTIATE_TEST_SUITE_P(Kernels, WakeupWithoutMemory, testing::Values("6.12"));
+INSTANTIATE_TEST_SUITE_P(Kernels, WakeupWithoutMemory, testing::Values("6.1", "6.12"));
 INSTANTIATE_TEST_SUITE_P(Kernels, WakeupOnATracedCpu, testing::Values("6.12"));
 
 }  // namespace
