@@ -266,6 +266,7 @@ void Collapse::Context::record(ScanResult result) const {
   scan.result = result;
   scan.counts = request->counts;
   scan.attempted = request->attempted;
+  scan.collapsed = scan.maps_pmd = result == ScanResult::SUCCEED;
   scan.scan_cost = request->attempted ? scan_cost : cost;
   scan.collapse_cost = request->attempted ? cost : Duration::zero();
   scan.stall = stall;

@@ -44,6 +44,7 @@ void FileCollapse::drain_lru() {
 void FileCollapse::Context::start(Request& asked) {
   request = &asked;
   request->collapse.reset();
+  request->scan_cost = request->collapse_cost = Duration::zero();
   head = kNoPfn;
   cost = Duration::zero();
   cache.hold(request->file);
@@ -55,8 +56,8 @@ void FileCollapse::Context::start(Request& asked) {
 void FileCollapse::Context::scan_done() {
   const ScanResult result = collapse.verdict(*request);
   collapse.count_exceeded(result);
+  request->scan_cost = std::exchange(cost, Duration::zero());  // from here on it is the collapse's
   if (result != ScanResult::SUCCEED) return finish(result);
-  cost = Duration::zero();
   request->collapse = ScanResult::FAIL;
   spend(kernel.config.costs.collapse_alloc, &KhugepagedStats::cpu_alloc, alloc_);
 }
@@ -249,7 +250,7 @@ void FileCollapse::Context::spend(Duration work, Duration KhugepagedStats::*phas
 void FileCollapse::Context::finish(ScanResult result) {
   request->result = result;
   if (request->collapse) request->collapse = result;
-  record(result);
+  record();
   report();
   cache.release(request->file);
   collapse.rmap_.drop_shmem_file(request->file);
@@ -272,19 +273,27 @@ void FileCollapse::Context::report() const {
   kernel.observer->file_scanned(scan);
 }
 
-void FileCollapse::Context::record(ScanResult result) const {
+void FileCollapse::Context::record() const {
+  request->made_huge = head != kNoPfn;
+  request->collapse_cost = cost;
+  if (!by_khugepaged()) kernel.history->scanned(request->story());
+}
+
+RangeHistory::Scan FileCollapse::Request::story() const {
   RangeHistory::Scan scan;
-  scan.asid = mm().asid();
-  scan.base = request->base;
-  scan.by = by_khugepaged() ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
+  scan.asid = mm->asid();
+  scan.base = base;
+  scan.by = owner == LockOwner::khugepaged ? RangeRecord::By::khugepaged : RangeRecord::By::madvise_collapse;
   scan.result = result;
-  scan.counts.unmapped = request->swap;
-  scan.counts.none_or_zero = std::uint32_t(kHugePages) - request->present - request->swap;
-  scan.counts.looked_at = kHugePages;
-  scan.attempted = head != kNoPfn;
-  scan.maps_pmd = false;
-  (scan.attempted ? scan.collapse_cost : scan.scan_cost) = cost;
-  kernel.history->scanned(scan);
+  const bool saw_all = collapse.has_value() || result == ScanResult::EXCEED_NONE_PTE;
+  scan.counts.none_or_zero = saw_all ? std::uint32_t(kHugePages) - present - swap : 0;
+  scan.counts.unmapped = swap;
+  scan.counts.looked_at = saw_all ? std::uint32_t(kHugePages) : looked_at;
+  scan.attempted = collapse.has_value();
+  scan.collapsed = made_huge;
+  scan.scan_cost = scan_cost;
+  scan.collapse_cost = collapse_cost;
+  return scan;
 }
 
 }  // namespace collapsar

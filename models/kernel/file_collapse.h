@@ -39,6 +39,10 @@ class FileCollapse {
     ScanResult result = ScanResult::FAIL;
     std::uint32_t present = 0, swap = 0, looked_at = 0;
     std::optional<ScanResult> collapse;  // if one was tried
+    bool made_huge = false;              // a huge page stands in the page cache now
+    Duration scan_cost{}, collapse_cost{};
+    // For the history of the range: MADV_COLLAPSE's is noted at the end, khugepaged's when it has seen to the page table.
+    RangeHistory::Scan story() const;
   };
 
   FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,

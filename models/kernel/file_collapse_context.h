@@ -62,7 +62,7 @@ struct FileCollapse::Context {
   void note_unmapped(AddressSpace& where, VirtRange range);
   void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
   void finish(ScanResult result);
-  void record(ScanResult result) const;
+  void record() const;
   void report() const;
 
   FileCollapse& collapse;

@@ -5,6 +5,7 @@
 #include "models/kernel/file_thp.h"
 #include "models/kernel/observer.h"
 #include "models/kernel/pmd_state.h"
+#include "models/kernel/range_history.h"
 
 namespace collapsar {
 

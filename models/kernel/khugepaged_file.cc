@@ -88,6 +88,9 @@ void Khugepaged::file_table_emptied() {
 void Khugepaged::file_range_done(ScanResult result, bool counts_as_collapsed) {
   last_result_ = result;
   stats().pages_collapsed += counts_as_collapsed;
+  RangeHistory::Scan story = file_request_.story();
+  story.collapsed = counts_as_collapsed;
+  kernel_.history->scanned(story);
   count_range(file_request_.result, file_request_.looked_at);  // as the tracepoint and the range's history have it
   scan_.address += kHugeBytes;
   const bool is_huge_already = file_request_.result == ScanResult::PTE_MAPPED_HUGEPAGE;

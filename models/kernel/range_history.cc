@@ -6,7 +6,6 @@ namespace collapsar {
 
 void RangeHistory::scanned(const Scan& scan) {
   RangeRecord& range = at(scan.asid, scan.base);
-  const bool succeeded = scan.result == ScanResult::SUCCEED;
   if (scan.by == By::khugepaged) {
     ++range.times_scanned;
     ++range.results[std::size_t(scan.result)];
@@ -17,6 +16,18 @@ void RangeHistory::scanned(const Scan& scan) {
   range.last_by = scan.by;
   range.last_attempted = scan.attempted;
   range.last_scan = queue_.now();
+  if (scan.counts.looked_at > 0) note_look(range, scan);
+  range.scan_cost += scan.collapsed ? scan.scan_cost : scan.scan_cost + scan.collapse_cost;
+  range.stall += scan.stall;
+  if (!scan.collapsed) return;
+  ++(scan.by == By::khugepaged ? range.collapsed : range.madvise_collapsed);
+  range.collapse_cost += scan.collapse_cost;
+  if (scan.maps_pmd) became_huge(scan.asid, scan.base, scan.by);
+}
+
+void RangeHistory::note_look(RangeRecord& range, const Scan& scan) const {
+  range.last_look_result = scan.result;
+  range.last_look = queue_.now();
   range.last_none_or_zero = scan.counts.none_or_zero;
   range.last_unmapped = scan.counts.unmapped;
   range.last_referenced = scan.counts.referenced;
@@ -24,11 +35,6 @@ void RangeHistory::scanned(const Scan& scan) {
   range.last_looked_at = scan.counts.looked_at;
   range.last_present = scan.counts.looked_at - scan.counts.none_or_zero - scan.counts.unmapped;
   range.last_writable = scan.counts.writable;
-  range.scan_cost += succeeded ? scan.scan_cost : scan.scan_cost + scan.collapse_cost;
-  range.stall += scan.stall;
-  if (!succeeded) return;
-  range.collapse_cost += scan.collapse_cost;
-  if (scan.maps_pmd) became_huge(scan.asid, scan.base, scan.by);
 }
 
 void RangeHistory::became_huge(Asid asid, VirtAddr va, By by) {

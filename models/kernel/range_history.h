@@ -1,7 +1,7 @@
 // RangeHistory: what happened to each 2 MiB range, for "why is this not huge?".
 //
 // Models:      scans and their results; when, by whom and at what cost a range became huge; when and why it stopped.
-//              Huge means: a PMD maps an anonymous 2 MiB page (not the huge zero page, not hugetlb).
+//              Huge means: a PMD maps a 2 MiB page (not the huge zero page, not hugetlb).
 // Time:        none of its own; notes the moment it is told.
 // Owns:        one entry per range that was ever scanned, huge or split. Ordered by (asid, base) for reports.
 //
@@ -50,11 +50,16 @@ struct RangeRecord {
   ScanResult last = ScanResult::FAIL;
   By last_by = By::nobody;
   bool last_attempted = false;  // the scan had succeeded: `last` is the result of the collapse that followed
-  bool last_writable = false;
   Time last_scan{};
+  // The last scan that came as far as the PTEs, and what it counted.
+  ScanResult last_look_result = ScanResult::FAIL;
+  Time last_look{};
+  bool last_writable = false;
   std::uint32_t last_none_or_zero = 0, last_unmapped = 0, last_referenced = 0, last_shared = 0, last_present = 0,
                 last_looked_at = 0;
   Duration scan_cost{};  // CPU time of all scans, and of the collapses that failed
+  // Succeeded. One of a file makes a huge page, but leaves it to the next fault to map it.
+  std::uint32_t collapsed = 0, madvise_collapsed = 0;  // by khugepaged (khugepaged.pages_collapsed), MADV_COLLAPSE
   // --- huge ---
   By huge_by = By::nobody;  // the last time
   bool is_huge = false;
@@ -68,9 +73,7 @@ struct RangeRecord {
   Cause stopped_by = Cause::other;
   Time stopped_huge{};
 
-  std::uint32_t times_collapsed() const {
-    return times_by[std::size_t(By::khugepaged)] + times_by[std::size_t(By::madvise_collapse)];
-  }
+  std::uint32_t times_collapsed() const { return collapsed + madvise_collapsed; }
 };
 
 // Told just before a range becomes huge or stops being so.
@@ -91,7 +94,7 @@ class RangeHistory {
     std::uint64_t base;
     auto operator<=>(const Key&) const = default;
   };
-  // A scan, and what came of it. A success makes the range huge.
+  // A scan, and what came of it.
   struct Scan {
     Asid asid = 0;
     VirtAddr base{};
@@ -99,7 +102,8 @@ class RangeHistory {
     ScanResult result = ScanResult::FAIL;
     ScanCounts counts;
     bool attempted = false;
-    bool maps_pmd = true;  // false: a page cache became huge; who maps it says so
+    bool collapsed = false;  // counts as collapsed
+    bool maps_pmd = false;   // and is mapped by a PMD now
     Duration scan_cost{}, collapse_cost{}, stall{};
   };
   // While it lives, what stops being huge does so because of `cause`.
@@ -134,6 +138,7 @@ class RangeHistory {
   const std::map<Key, RangeRecord>& all() const { return ranges_; }
 
  private:
+  void note_look(RangeRecord& range, const Scan& scan) const;
   RangeRecord& at(Asid asid, VirtAddr va) { return ranges_[{asid, huge_base(va).value}]; }
 
   const EventQueue& queue_;

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Columns of ranges.csv that are no numbers.
 _RANGE_TEXTS = (
-    "variant", "mapping", "base", "last_result", "last_by", "obstacle", "huge_by", "stopped", "stopped_by",
+    "variant", "mapping", "base", "last_result", "last_by", "last_look_result", "obstacle", "huge_by", "stopped", "stopped_by",
     "saving_basis", "break_even",
 )
 

@@ -27,6 +27,7 @@ struct RangeView {
   std::optional<BreakEvenTime> break_even;
   const RangeRecord& history() const { return row.history; }
   bool was_scanned() const { return row.history.last_by != RangeRecord::By::nobody; }
+  bool was_looked_at() const { return row.history.last_looked_at > 0; }
   bool was_huge() const { return row.history.became_huge_times > 0; }
   bool has_stopped() const { return !row.history.is_huge && row.history.stopped != RangeRecord::Stop::never; }
 };
@@ -64,17 +65,21 @@ constexpr RangeColumn kScans[] = {
     {"last_by", [](const V& v) { return std::string(name_of(v.history().last_by)); }},
     {"last_attempted", [](const V& v) { return if_there(v.was_scanned(), int(v.history().last_attempted)); }},
     {"last_scan_ns", [](const V& v) { return if_there(v.was_scanned(), nanoseconds(v.history().last_scan)); }},
-    {"last_looked_at", [](const V& v) { return if_there(v.was_scanned(), v.history().last_looked_at); }},
-    {"last_present", [](const V& v) { return if_there(v.was_scanned(), v.history().last_present); }},
-    {"last_none_or_zero", [](const V& v) { return if_there(v.was_scanned(), v.history().last_none_or_zero); }},
-    {"last_unmapped", [](const V& v) { return if_there(v.was_scanned(), v.history().last_unmapped); }},
-    {"last_shared", [](const V& v) { return if_there(v.was_scanned(), v.history().last_shared); }},
-    {"last_referenced", [](const V& v) { return if_there(v.was_scanned(), v.history().last_referenced); }},
-    {"last_writable", [](const V& v) { return if_there(v.was_scanned(), int(v.history().last_writable)); }},
+    {"last_look_result", [](const V& v) { return if_there(v.was_looked_at(), name_of(v.history().last_look_result)); }},
+    {"last_look_ns", [](const V& v) { return if_there(v.was_looked_at(), nanoseconds(v.history().last_look)); }},
+    {"last_looked_at", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_looked_at); }},
+    {"last_present", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_present); }},
+    {"last_none_or_zero", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_none_or_zero); }},
+    {"last_unmapped", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_unmapped); }},
+    {"last_shared", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_shared); }},
+    {"last_referenced", [](const V& v) { return if_there(v.was_looked_at(), v.history().last_referenced); }},
+    {"last_writable", [](const V& v) { return if_there(v.was_looked_at(), int(v.history().last_writable)); }},
     {"obstacle", [](const V& v) { return std::string(name_of(v.row.outlook.obstacle)); }},
 };
 
 constexpr RangeColumn kHuge[] = {
+    {"times_collapsed", [](const V& v) { return std::to_string(v.history().collapsed); }},
+    {"times_madvise_collapsed", [](const V& v) { return std::to_string(v.history().madvise_collapsed); }},
     {"is_huge", [](const V& v) { return std::to_string(int(v.row.is_huge())); }},
     {"huge_by", [](const V& v) { return std::string(name_of(v.history().huge_by)); }},
     {"first_huge_ns", [](const V& v) { return if_there(v.was_huge(), nanoseconds(v.history().first_huge)); }},

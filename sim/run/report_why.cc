@@ -78,10 +78,15 @@ std::string limit(ScanResult result, const KhugepagedConfig& knobs) {
 
 std::string last_counts(const RangeRecord& history) {
   if (history.last_looked_at == 0) return " without a look at its PTEs";
-  return fmt::format(
-      ": {} of 512 PTEs looked at, {} present, {} empty or zero page, {} swapped out, {} shared, {} referenced, {}",
-      history.last_looked_at, history.last_present, history.last_none_or_zero, history.last_unmapped,
-      history.last_shared, history.last_referenced, history.last_writable ? "writable" : "none writable");
+  std::string out;
+  if (history.last_look != history.last_scan)
+    out = fmt::format(" without a look at its PTEs; these were last seen at {}, when it was {}",
+                      moment(history.last_look), name_of(history.last_look_result));
+  return out + fmt::format(
+                   ": {} of 512 PTEs looked at, {} present, {} empty or zero page, {} swapped out, {} shared, "
+                   "{} referenced, {}",
+                   history.last_looked_at, history.last_present, history.last_none_or_zero, history.last_unmapped,
+                   history.last_shared, history.last_referenced, history.last_writable ? "writable" : "none writable");
 }
 
 std::string scans(const RangeRecord& history, const KhugepagedConfig& knobs) {

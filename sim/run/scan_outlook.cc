@@ -82,7 +82,7 @@ Obstacle ScanOutlook::sysfs_obstacle(const Vma& vma) const {
 }
 
 Obstacle ScanOutlook::obstacle_of(const AddressSpace& mm, const Vma& vma) const {
-  if (!hugepage_pmd_enabled(kernel_.config(), kernel_.context().rules)) return Obstacle::thp_off;
+  if (kernel_.khugepaged().state() == Khugepaged::State::stopped) return Obstacle::thp_off;
   if (is_eligible(mm, vma)) return mm.registered ? Obstacle::none : Obstacle::not_registered;
   const Obstacle sysfs = sysfs_obstacle(vma);
   if (kernel_.context().rules.sysfs_first && sysfs != Obstacle::none) return sysfs;
