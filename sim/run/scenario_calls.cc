@@ -128,7 +128,7 @@ CallResult ScenarioPlayer::file(const Command& c) {
 CallResult ScenarioPlayer::mremap(const Command& c) {
   SyscallRequest r = ScenarioMachine::request(Op::mremap, process(c.process).task, c.address, c.length);
   r.new_address = c.target.value;
-  r.new_length = c.length;
+  r.new_length = c.new_length;
   return machine_.call(r);
 }
 

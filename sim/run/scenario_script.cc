@@ -29,6 +29,7 @@ enum class Arg : std::uint8_t {
   address,
   target,
   bytes,
+  new_bytes,
   prot,
   sharing,
   noreserve,
@@ -70,7 +71,7 @@ const std::vector<Shape>& shapes() {
       {"mlock", Op::mlock, 3, {process, address, bytes}},
       {"mmap", Op::mmap, 3, {process, address, bytes, prot, sharing, noreserve}},
       {"mprotect", Op::mprotect, 4, {process, address, bytes, prot}},
-      {"mremap", Op::mremap, 4, {process, address, bytes, target}},
+      {"mremap", Op::mremap, 4, {process, address, bytes, target, new_bytes}},
       {"munlock", Op::munlock, 3, {process, address, bytes}},
       {"munmap", Op::munmap, 3, {process, address, bytes}},
       {"pin", Op::pin, 3, {process, address, bytes}},
@@ -178,7 +179,8 @@ void Parser::take_argument(Arg arg, const Word& word, Command& c) {
     case Arg::child: return check_process(word, true), void(c.other = word.text);
     case Arg::address: return void(c.address = address(word));
     case Arg::target: return void(c.target = address(word));
-    case Arg::bytes: return void(c.length = sum(word));
+    case Arg::bytes: return void(c.length = c.new_length = sum(word));
+    case Arg::new_bytes: return void(c.new_length = sum(word));
     case Arg::prot: return void(c.prot = protection(word));
     case Arg::sharing:
       if (word.text != "shared" && word.text != "private") fail(word, "expected private or shared");

@@ -59,6 +59,7 @@ struct ScenarioCommand {
   std::string process, other;    // `other`: the child of a fork
   VirtAddr address{}, target{};  // `target`: of mremap
   std::uint64_t length = 0;      // bytes
+  std::uint64_t new_length = 0;  // of mremap; `length` unless given
   std::uint64_t count = 1;       // pages to touch, passes
   std::uint64_t stride = 1;      // pages
   std::uint32_t prot = 3;        // PROT_* bits; rw unless given
