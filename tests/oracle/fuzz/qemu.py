@@ -44,30 +44,30 @@ def boot_now(kernel, folder, scenarios):
         size, since = -1, time.monotonic()
         while run.poll() is None:
             time.sleep(0.2)
-            now = sum(os.path.getsize(f) for f in glob.glob(scratch + "/*/result"))
-            if now != size:
+            found = glob.glob(scratch + "/*/result")
+            now = sum(map(os.path.getsize, found))
+            if now != size or not found:
                 size, since = now, time.monotonic()
             elif time.monotonic() - since > STALL:
-                stop_guest(run.pid)     # `run` still sorts out what there is
-                run.wait(60)
+                stop(run.pid, "qemu-system")    # `run` still sorts out what there is
+                since = time.monotonic()
     finally:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+        stop(run.pid)
+        run.wait()
         shutil.rmtree(scratch, ignore_errors=True)
         if os.path.exists(result(folder, FIRST, kernel)):
             os.remove(result(folder, FIRST, kernel))
 
 
-def stop_guest(session):
-    """Ends the emulator among the processes of one session."""
+def stop(session, name=""):
+    """Ends the processes of one session, or those of them with this name. (`timeout` is in a process group of its own.)"""
     for path in glob.glob("/proc/[0-9]*/stat"):
         try:
             with open(path) as f:
                 text = f.read()
-            name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
-            if int(rest[3]) == session and name.startswith("qemu-system"):
-                os.kill(int(path.split("/")[2]), signal.SIGTERM)
+            rest = text[text.rindex(")") + 2:].split()
+            if int(rest[3]) == session and text[text.index("(") + 1:].startswith(name):
+                os.kill(int(path.split("/")[2]), signal.SIGKILL)
         except (OSError, ValueError):
             continue
 
