@@ -33,7 +33,7 @@ Collapse::Context& Collapse::idle_context() {
 
 void Collapse::Context::start(Request& asked) {
   request = &asked;
-  limits = collapse.limits_of(asked.owner);
+  limits = collapse.limits_of(asked.owner, *asked.mm, asked.base);
   head = kNoPfn;
   cost = scan_cost = stall = Duration::zero();
   begin_scan();

@@ -66,7 +66,8 @@ class Collapse {
     std::uint32_t none = kHugePages, swap = kHugePages, shared = kHugePages;
     bool young_test = false;
   };
-  Limits limits_of(LockOwner owner) const;
+  // For the range at `base`: in memory that a userfaultfd watches nothing may be missing.
+  Limits limits_of(LockOwner owner, AddressSpace& mm, VirtAddr base) const;
   ScanResult state_of_pmd(const AddressSpace& mm, VirtAddr base) const {
     return pmd_state(mm.table(), base, kernel_.rules);
   }

@@ -46,6 +46,7 @@ ScanResult Collapse::Context::isolate_all(ScanCounts& counts) {
       continue;
     }
     if (!pte.present()) return ScanResult::PTE_NON_PRESENT;
+    if (pte.bits & Pte::kUffdWp) return ScanResult::PTE_UFFD_WP;
     if (const ScanResult page = isolate_page(pte, counts); page != ScanResult::SUCCEED) return page;
   }
   if (kernel.rules.needs_writable_pte && !counts.writable) return ScanResult::PAGE_RO;

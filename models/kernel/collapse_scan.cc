@@ -30,13 +30,15 @@ ScanResult Collapse::verdict(AddressSpace& mm, VirtAddr base, LockOwner owner, S
   counts = {};
   const ScanResult pmd = state_of_pmd(mm, base);
   if (pmd != ScanResult::SUCCEED) return pmd;
-  return scan_ptes(mm.table().pte_table(base), limits_of(owner), counts);
+  return scan_ptes(mm.table().pte_table(base), limits_of(owner, mm, base), counts);
 }
 
-Collapse::Limits Collapse::limits_of(LockOwner owner) const {
-  if (owner != LockOwner::khugepaged) return {};
+Collapse::Limits Collapse::limits_of(LockOwner owner, AddressSpace& mm, VirtAddr base) const {
+  const Vma* const vma = mm.find(base);
+  const bool is_armed = vma && (vma->flags & Vma::kUffd);
+  if (owner != LockOwner::khugepaged) return {.none = is_armed ? 0 : std::uint32_t(kHugePages)};
   const KhugepagedConfig& knobs = kernel_.config.khugepaged;
-  return {.none = std::uint32_t(knobs.max_ptes_none),
+  return {.none = is_armed ? 0 : std::uint32_t(knobs.max_ptes_none),
           .swap = std::uint32_t(knobs.max_ptes_swap),
           .shared = std::uint32_t(knobs.max_ptes_shared),
           .young_test = true};
@@ -66,6 +68,9 @@ inline ScanResult Collapse::look_at_ptes(const std::array<Pte, kHugePages>& ptes
       if (++counts.none_or_zero > limits.none) return ScanResult::EXCEED_NONE_PTE;
     } else if (!pte.present()) {
       if (++counts.unmapped > limits.swap) return ScanResult::EXCEED_SWAP_PTE;
+      if (pte.bits & Pte::kUffdWp) return ScanResult::PTE_UFFD_WP;
+    } else if (pte.bits & Pte::kUffdWp) {
+      return ScanResult::PTE_UFFD_WP;
     } else if (const Frame& page = kernel_.memory.frame(pte.pfn()); is_plain(page)) {
       counts.writable |= pte.writable();
       counts.referenced += limits.young_test && (pte.accessed() || page.is(Frame::kReferenced));

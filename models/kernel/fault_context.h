@@ -24,6 +24,7 @@ struct PageFault::Context {
   void at_vma();
   void at_pmd();
   void at_pte();
+  [[noreturn]] void nobody_answers();
   void spurious();
   void resolved() { finish(FaultRequest::Outcome::resolved); }
   void finish(FaultRequest::Outcome result);

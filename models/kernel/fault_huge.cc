@@ -149,6 +149,7 @@ void PageFault::Context::note_huge() {
 void PageFault::Context::at_huge_pmd() {
   const Pte leaf = *mm->table().pmd(va);
   if (!is_write() || leaf.writable()) return spurious();
+  if ((leaf.bits & Pte::kUffdWp) && vma->is(Vma::kUffdWp)) nobody_answers();
   if (!leaf.zero_page() && kernel.memory.frame(leaf.pfn()).used_as() == FrameUse::file) return split_huge();
   if (leaf.zero_page()) return at_huge_zero();
   if (may_take_over_huge(leaf.pfn(), leaf))

@@ -32,7 +32,7 @@ void MemoryCalls::copy_image(AddressSpace& parent, AddressSpace& child) {
   for (const Mapping& mapping : parent.mappings()) child.mappings().push_back({.name = mapping.name});
   for (const auto& [start, vma] : parent.vmas()) {
     Vma copy = vma;
-    copy.flags &= ~std::uint32_t(Vma::kLocked);  // locks on memory are not inherited
+    copy.flags &= ~std::uint32_t(Vma::kLocked | Vma::kUffd);  // not inherited
     copy.write_locked = false;
     copy.fault_readers = 0;
     child.insert(copy);

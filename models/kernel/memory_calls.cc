@@ -73,6 +73,7 @@ SyscallEffect MemoryCalls::apply(SyscallRequest& request, AddressSpace& mm) {
     case Op::brk: brk(request, mm, effect); break;
     case Op::thp_disable: thp_disable(request, mm); break;
     case Op::clear_refs: clear_refs(mm, effect); break;
+    case Op::userfaultfd: userfaultfd(request, mm, effect); break;
     case Op::fork: fork(request, mm, effect); break;
     case Op::exec: exec(request, mm); break;
     case Op::exit: tear_down(mm), processes_.end(processes_.of(request.task)); break;

@@ -47,6 +47,10 @@ enum class Advice : std::uint32_t {
   collapse = 25,
 };
 
+// What a userfaultfd is asked: to watch a range for missing pages or for writes to protected ones, to protect it, or to
+// leave it alone. Nobody answers: a fault that it would report ends the run.
+enum class UffdMode : std::uint8_t { missing, wp, protect, off };
+
 // What is left to do after a call has changed the state.
 struct SyscallEffect {
   Duration cost{};  // found out while changing: splits
@@ -143,6 +147,11 @@ class MemoryCalls {
                     SyscallEffect& effect);
   void make_page_cold(VirtAddr va, Pte& first, std::uint64_t length, PageSize size, bool page_out,
                       SyscallEffect& effect);
+  // userfaultfd.cc
+  void userfaultfd(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
+  int arm(AddressSpace& mm, VirtRange range, std::uint32_t flag, CpuId cpu, SyscallEffect& effect);
+  int write_protect(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEffect& effect);
+  void lift_protection(AddressSpace& mm, const Vma& vma, VirtRange part, SyscallEffect& effect);
   // fork.cc
   void thp_disable(SyscallRequest& request, AddressSpace& mm) const;
   void fork(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);

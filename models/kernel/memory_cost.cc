@@ -50,6 +50,7 @@ MemoryCalls::LockMode MemoryCalls::lock_mode(const SyscallRequest& request) {
     case Op::brk:
     case Op::thp_disable:
     case Op::clear_refs:
+    case Op::userfaultfd:
     case Op::fork:
     case Op::exec:
     case Op::exit: return LockMode::write;
@@ -74,7 +75,8 @@ std::vector<VirtRange> MemoryCalls::changed_vmas(const SyscallRequest& request, 
     case Op::munmap:
     case Op::mprotect:
     case Op::mlock:
-    case Op::munlock: return {range};
+    case Op::munlock:
+    case Op::userfaultfd: return {range};
     case Op::madvise:
       if (changes_flags(Advice(request.advice))) return {range};
       return {};
@@ -157,7 +159,8 @@ Duration MemoryCalls::cost(const SyscallRequest& request, const AddressSpace& mm
   switch (request.op) {
     case Op::mmap:
     case Op::munmap: return costs.vma_change + zap_cost(mm, range);
-    case Op::mprotect: return costs.vma_change + rewrite_cost(mm, range);
+    case Op::mprotect:
+    case Op::userfaultfd: return costs.vma_change + rewrite_cost(mm, range);
     case Op::mremap:
       if (request.new_address == request.address)
         return costs.vma_change + zap_cost(mm, {std::min(target.end, range.end), range.end});

@@ -134,6 +134,7 @@ void PageFault::Context::at_pmd() {
   if (vma->is(Vma::kHugetlb)) return hugetlb();
   const Pte* pmd = mm->table().pmd(va);
   if (pmd && pmd->huge()) return at_huge_pmd();
+  if ((!pmd || pmd->none()) && vma->is(Vma::kUffdMissing)) nobody_answers();
   if ((!pmd || pmd->none()) && wants_huge()) return huge_missing();
   at_pte();
 }
@@ -142,10 +143,20 @@ void PageFault::Context::at_pte() {
   if (!entry_is_free(table_unlocked_)) return;
   const Pte* pte = mm->table().pte(va);
   seen = pte ? *pte : Pte{};
+  if (seen.none() && vma->is(Vma::kUffdMissing)) nobody_answers();
+  if (is_write() && (seen.bits & Pte::kUffdWp) && seen.present() && vma->is(Vma::kUffdWp)) nobody_answers();
   if (seen.none()) return vma->is_anonymous() ? anon_missing() : file_missing();
   if (seen.swap()) return swap_fault();
   if (is_write() && !seen.writable()) return write_protected();
   spurious();
+}
+
+// handle_userfault() waits for its program.
+void PageFault::Context::nobody_answers() {
+  busy = false;
+  throw SimulationError(fmt::format(
+      "process {} waits for its userfaultfd at {:#x}, and nobody answers: do not touch what a userfaultfd watches",
+      mm->pid(), va.value));
 }
 
 void PageFault::Context::spurious() { pass<&Context::resolved>(costs().fault_spurious, spurious_); }

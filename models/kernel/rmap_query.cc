@@ -110,8 +110,9 @@ Pte write_protected(Pte pte) {
   return pte;
 }
 
+// A child's entry: not accessed yet, and watched by no userfaultfd.
 Pte old(Pte pte) {
-  pte.clear(Pte::kAccessed);
+  pte.clear(Pte::kAccessed | Pte::kUffdWp);
   return pte;
 }
 
@@ -138,6 +139,7 @@ bool Rmap::copy_pte(AddressSpace&, AddressSpace& child, Vma& vma, VirtAddr va, P
     kernel_.swap.duplicate(pte.swap_slot());
     ++child.swap_entries;
     copy = pte;
+    copy.clear(Pte::kUffdWp);
   } else if (pte.zero_page()) {
     copy = old(pte);
   } else {

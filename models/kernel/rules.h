@@ -69,6 +69,7 @@ struct Rules {
   bool discards_huge_whole;         // reclaim drops a MADV_FREE huge page without splitting its PMD
   bool swaps_out_pte_mapped_whole;  // a huge page mapped by PTEs goes out whole unless partly unmapped
   bool batches_zaps;                // entries of one huge page are zapped together: no part of it is left in between
+  bool uffd_protects_many_vmas;     // UFFDIO_WRITEPROTECT may span VMAs
   bool pageout_ages;                // MADV_PAGEOUT clears accessed bits first, also of what it then cannot send out
 
   // Whether this version has the result at all.
@@ -123,6 +124,7 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.discards_huge_whole = true;
   v6_12.swaps_out_pte_mapped_whole = true;
   v6_12.batches_zaps = true;
+  v6_12.uffd_protects_many_vmas = true;
   v6_12.pageout_ages = false;
 
   Rules v6_18 = v6_12;

@@ -59,6 +59,7 @@ struct SyscallRequest {
     brk,
     thp_disable,
     clear_refs,
+    userfaultfd,  // `value`: a UffdMode of memory_calls.h
     fork,
     exec,
     exit,

@@ -35,6 +35,7 @@ class ScenarioPlayer {
     TaskId task = 0;
     bool is_alive = true, is_locked = false;
     std::shared_ptr<PinPipe> pins;  // shared with children, as the file descriptors are
+    Process* uffd_owner = nullptr;  // whose address space its userfaultfd watches
   };
 
   // scenario.cc: the case, passes

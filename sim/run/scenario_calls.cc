@@ -91,6 +91,7 @@ CallResult ScenarioPlayer::fork(const Command& c) {
   child->name = c.other;
   child->task = r.new_task;
   child->pins = parent.pins;
+  child->uffd_owner = parent.uffd_owner;
   record_.name(mm(*child), child->name);
   processes_.push_back(std::move(child));
   return result;
@@ -155,7 +156,20 @@ CallResult ScenarioPlayer::brk(const Command& c) {
       ScenarioMachine::request(Op::brk, process(c.process).task, kScenarioHeap + c.length)));
 }
 
-CallResult ScenarioPlayer::uffd(const Command& c) { throw SimulationError(c.text); }
+// The descriptor is made at first use and inherited: a child's calls then go to the address space it was made for.
+CallResult ScenarioPlayer::uffd(const Command& c) {
+  Process& p = process(c.process);
+  if (!p.uffd_owner) p.uffd_owner = &p;
+  if (!p.uffd_owner->is_alive) return failed(c.word == "protect" ? ESRCH : ENOMEM);
+  SyscallRequest r = ScenarioMachine::request(Op::userfaultfd, p.uffd_owner->task, c.address, c.length);
+  const UffdMode mode = c.word == "off"       ? UffdMode::off
+                        : c.word == "protect" ? UffdMode::protect
+                        : c.word == "wp"      ? UffdMode::wp
+                                              : UffdMode::missing;
+  r.value = std::uint64_t(mode);
+  return machine_.call(r);
+}
+
 CallResult ScenarioPlayer::memcg(const Command& c) {
   machine_.kernel().memcgs().set_limit(mm(process(c.process)), c.length);
   return {};
