@@ -120,9 +120,11 @@ void Cpu::run() {
   }
 }
 
-// An interrupt or a kernel thread had the CPU in between.
+// An interrupt or a kernel thread had the CPU in between. The instructions before the next reference that have passed
+// stay passed: the stream is moved by what was taken, not begun anew from now.
 void Cpu::give_stolen_time() {
-  at_ = due_ = std::max(here() + clock_.first_not_before(kTimeZero + stolen_), now_subcycles());
+  at_ = here() + clock_.first_not_before(kTimeZero + stolen_);
+  due_ = std::max(at_, now_subcycles());
   stolen_ = {};
   queue_.schedule(step_, clock_.time_of(due_));
 }

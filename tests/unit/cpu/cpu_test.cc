@@ -98,6 +98,14 @@ TEST(Cpu, LosesTheTimeThatOthersTake) {
   EXPECT_EQ(bench.cycles(), 150U) << "the thread was on the CPU all the time";
 }
 
+TEST(Cpu, LosesNoMoreThanThatInTheMiddleOfManyInstructions) {
+  std::vector<Record> records = repeat(2, load(kBase));
+  records[1].instructions = 1000;
+  OneThread bench(hits(), records);
+  At interrupt(bench, ns(600), [&] { bench.cpus[0]->take_time(ns(50)); });
+  EXPECT_EQ(bench.run(), 1001 * kCycle + ns(50));
+}
+
 // --- overlap ---
 
 TEST(Cpu, IndependentMissesOverlap) {
