@@ -85,7 +85,7 @@ Obstacle ScanOutlook::obstacle_of(const AddressSpace& mm, const Vma& vma) const 
   if (kernel_.khugepaged().state() == Khugepaged::State::stopped) return Obstacle::thp_off;
   if (is_eligible(mm, vma)) return mm.registered ? Obstacle::none : Obstacle::not_registered;
   const Obstacle sysfs = sysfs_obstacle(vma);
-  if (kernel_.context().rules.sysfs_first && sysfs != Obstacle::none) return sysfs;
+  if (kernel_.context().rules.sysfs_first && vma.is_anonymous() && sysfs != Obstacle::none) return sysfs;
   if (vma.is(Vma::kNoHugePage)) return Obstacle::nohugepage;
   if (mm.refuses_thp(vma, /*forced=*/false)) return Obstacle::thp_disabled;
   if (vma.is(Vma::kIo) || vma.is(Vma::kHugetlb)) return Obstacle::special;

@@ -50,7 +50,7 @@ TEST_F(Outlook, NamesTheTestThatSaysNo) {
   EXPECT_EQ(at(next + 16 * kMiB), Obstacle::no_anon_vma);
   layout.vma(next + 32 * kMiB, kMiB);
   EXPECT_EQ(at(next + 32 * kMiB), Obstacle::cut_by_vma);
-  bench.mm(task).thp_disabled = true;
+  bench.mm(task).thp = AddressSpace::Disabled::completely;
   EXPECT_EQ(at(kBase + kHugeBytes), Obstacle::thp_disabled);
 }
 
