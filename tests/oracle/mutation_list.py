@@ -1,6 +1,6 @@
 """Mistakes that tests must notice: name -> edits (file, text that occurs exactly once, what stands there instead)."""
 
-SCAN, PHASES = "models/kernel/collapse_scan.cc", "models/kernel/collapse_phases.cc"
+SCAN, PHASES, CONTEXT = (f"models/kernel/collapse_{part}" for part in ("scan.cc", "phases.cc", "context.h"))
 DAEMON, RULES = "models/kernel/khugepaged.cc", "models/kernel/rules.h"
 
 MUTATIONS = {
@@ -20,9 +20,9 @@ MUTATIONS = {
         (SCAN, "return ScanResult::LACK_REFERENCED_PAGE;\n",
          "return ScanResult::LACK_REFERENCED_PAGE;\n  if (seen.unmapped > limits.swap) return ScanResult::EXCEED_SWAP_PTE;\n")],
     "cursor not advanced after a failure": [
-        (DAEMON, "  scan_.address += kHugeBytes;\n  progress_ += kHugePages;\n  if (request_.mmap_lock_dropped)",
+        (DAEMON, "  scan_.address += kHugeBytes;\n  progress_ += progress_of_range();\n",
          "  if (request_.result == ScanResult::SUCCEED) scan_.address += kHugeBytes;\n"
-         "  progress_ += kHugePages;\n  if (request_.mmap_lock_dropped)")],
+         "  progress_ += progress_of_range();\n")],
     "a new mm at the head of the list": [
         (DAEMON, "scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm})", "scan_.mm_head.insert(scan_.mm_head.begin(), MmSlot{&mm})")],
     "full_scans counted per process": [
@@ -34,9 +34,10 @@ MUTATIONS = {
          "if (request_.mmap_lock_dropped) holds_mmap_lock_ = scan_.mm_slot->mm->mmap_lock().try_read();"),
         (DAEMON, "if (request_.mmap_lock_dropped || progress_ >= budget_)", "if (!holds_mmap_lock_ || progress_ >= budget_)")],
     "PAGE_RO dropped on 6.1": [
-        (RULES, '{.version = "6.1",\n     .needs_writable_pte = true,', '{.version = "6.1",\n     .needs_writable_pte = false,')],
+        (RULES, "v6_1.needs_writable_pte = true;", "v6_1.needs_writable_pte = false;"),
+        (RULES, 'v6_12.version = "6.12";', 'v6_12.version = "6.12";\n  v6_12.needs_writable_pte = true;')],
     "a thp-disabled mm walked on 6.12": [
-        (DAEMON, "return mm.exited() || (kernel_.rules.skips_disabled_mm && mm.thp_disabled);", "return mm.exited();")],
+        (RULES, "v6_12.skips_disabled_mm = true;", "v6_12.skips_disabled_mm = false;")],
     "MADV_COLLAPSE obeying max_ptes_none": [
         (SCAN, "if (owner != LockOwner::khugepaged) return {};",
          "if (owner != LockOwner::khugepaged) return {.none = std::uint32_t(kernel_.config.khugepaged.max_ptes_none)};")],
@@ -47,9 +48,11 @@ MUTATIONS = {
          "    if (pte.present()) pte.clear(Pte::kAccessed);\n"
          "  return result;")],
     "none PTEs not added to RSS": [
-        (PHASES, "  for (Pte& pte : ptes()) collapse.rmap_.drop_mapping(",
-         "  mm().anon_rss -= std::uint64_t(std::count_if(ptes().begin(), ptes().end(), [](Pte p) { return !maps_page(p); }));\n"
-         "  for (Pte& pte : ptes()) collapse.rmap_.drop_mapping(")],
+        (PHASES, "  table = mm().table().detach_pte_table(request->base);\n",
+         "  table = mm().table().detach_pte_table(request->base);\n"
+         "  empty = std::uint64_t(std::count_if(ptes().begin(), ptes().end(), [](Pte p) { return p.none() || p.zero_page(); }));\n"),
+        (PHASES, "huge_leaf(), table, kHugePages);", "huge_leaf(), table, kHugePages - empty);"),
+        (CONTEXT, "struct Collapse::Context {\n", "struct Collapse::Context {\n  std::uint64_t empty = 0;\n")],
     "page table not restored after a failed isolate": [
         (PHASES, "  mm().table().attach_pte_table(request->base, table);\n", "")],
 }

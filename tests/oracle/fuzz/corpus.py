@@ -56,7 +56,7 @@ class Corpus:
         """Records what has no recording yet. Returns how many were dropped."""
         lost = 0
         for kernel in kernels:
-            known = set(self.recorded(kernel)) | set(self.dropped_names(kernel))
+            known = {n for n in self.recorded(kernel) if self.flaw(n, kernel) != qemu.LUCKY} | set(self.dropped_names(kernel))
             todo = [n for n in self.names() if n not in known]
             for at in range(0, len(todo), qemu.BATCH):
                 batch = todo[at:at + qemu.BATCH]
