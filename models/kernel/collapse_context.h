@@ -59,6 +59,7 @@ struct Collapse::Context {
   void slice_part_done();
   bool is_poisoned(std::uint32_t entry) const;
   bool is_part_of_folio(Pfn page) const;
+  void copy_contents();
   void release_small_pages();
   void copy_done();
   void release_done();

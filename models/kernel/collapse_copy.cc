@@ -83,8 +83,15 @@ void Collapse::Context::slice_part_done() {
     why_rollback = ScanResult::COPY_MC;
     return begin_rollback();
   }
+  copy_contents();
   if (!kernel.rules.copy_can_fail) release_small_pages();
   copy_next_slice();
+}
+
+void Collapse::Context::copy_contents() {
+  for (std::uint32_t i = slice_first; i < next_entry; ++i)
+    if (maps_page(ptes()[i]) && kernel.memory.frame(ptes()[i].pfn()).is(Frame::kData))
+      kernel.memory.frame(head + i).set(Frame::kData);
 }
 
 // The old pages go; those that another process maps stay with it.

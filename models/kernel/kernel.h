@@ -39,6 +39,8 @@ class Kernel {
   KernelConfig& config() { return config_; }
   // `enabled` has changed: khugepaged starts or stops, the free-memory reserve is raised (start_stop_khugepaged).
   void thp_switched();
+  // Before the first page: who writes to a page sets Frame::kData (4 KiB frames, those of huge pages too).
+  void follow_contents() { context_.follows_contents = true; }
   // nullptr: nobody watches.
   void set_observer(KernelObserver* observer) { context_.observer = observer; }
   // SIM_ASSERTs every law of the kernel: frames conserved, counters and map counts agree with page tables, swap slots

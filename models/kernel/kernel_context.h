@@ -30,7 +30,11 @@ struct KernelContext {
   KernelStats& stats;
   Memcgs& memcgs;
   unsigned page_table_levels = 4;
-  Pfn zero_page{};                     // the shared 4 KiB zero page; allocated by Kernel
+  Pfn zero_page{};  // the shared 4 KiB zero page; allocated by Kernel
+  // Frames say whether they hold data (Frame::kData). Simplified: only where somebody sees every write, as the player of
+  // scenarios does; in traced runs a TLB hit hides writes, and every page counts as data.
+  bool follows_contents = false;
+  bool is_zero_filled(Pfn pfn) const { return follows_contents && !memory.frame(pfn).is(Frame::kData); }
   KernelObserver* observer = nullptr;  // optional (observer.h)
   PageCache* page_cache = nullptr;     // set by Kernel: VMA eligibility asks it about files
   RangeHistory* history = nullptr;     // set by Kernel

@@ -85,6 +85,7 @@ bool Split::split_folio(Pfn head, Duration* cost) {
     rmap_.free_if_unused(page);
   }
   if (frame.used_as() == FrameUse::file) drop_beyond_end(head);
+  else if (kernel_.rules.split_maps_zero_pages && kernel_.follows_contents) map_zero_pages(head);
   ++kernel_.stats.vmstat.thp_split_page;
   if (cost) *cost += spent;
   return true;
@@ -95,6 +96,26 @@ bool Split::is_unmapped_in_parts(Pfn head) {
   std::uint64_t mapped = 0;
   for (Pfn page = head; page < head + kHugePages; ++page) mapped += kernel_.memory.frame(page).mapcount > 0;
   return mapped > (kernel_.rules.batches_zaps ? 1 : 0);
+}
+
+// try_to_map_unused_to_zeropage: where the former huge page held nothing, the zero page takes its place.
+void Split::map_zero_pages(Pfn head) {
+  for (Pfn page = head; page < head + kHugePages; ++page) {
+    const Frame& frame = kernel_.memory.frame(page);
+    if (frame.used_as() != FrameUse::anon || !kernel_.is_zero_filled(page)) continue;
+    if (frame.is(Frame::kSwapCache) || frame.is(Frame::kUnevictable)) continue;
+    std::vector<std::pair<AddressSpace*, VirtAddr>> places;
+    rmap_.for_each_mapping(page, [&](AddressSpace& mm, VirtAddr va, Pte&, PageSize) { places.emplace_back(&mm, va); });
+    for (const auto& [mm, va] : places) {
+      const Vma* const vma = mm->find(va);
+      if (vma->is(Vma::kLocked)) continue;
+      Pte& entry = *mm->table().pte(va);
+      const Pte old = entry;
+      constexpr std::uint64_t kKept = Pte::kPresent | Pte::kProtNone | Pte::kNoExec;
+      entry = Pte::make(kernel_.zero_page, (old.bits & kKept) | Pte::kUser | Pte::kAccessed | Pte::kSpecial);
+      rmap_.drop_mapping(*mm, old);
+    }
+  }
 }
 
 // Small pages of a file are not mapped again behind a split (remap_page): faults find them.

@@ -85,7 +85,8 @@ void SwapCache::start_read(SwapSlot slot, Pfn pfn) {
   SIM_ASSERT(locked, "frame {:#x} is read into while it is locked", pfn.value);
   kernel_.swap.duplicate(slot);
   insert(slot, pfn);
-  ++kernel_.stats.vmstat.pswpin;
+  if (!zeros_.contains(slot)) kernel_.memory.frame(pfn).set(Frame::kData);
+  kernel_.stats.vmstat.pswpin += !never_written_.contains(slot);
   submit(pfn, false, nullptr);
 }
 
@@ -95,9 +96,24 @@ void SwapCache::start_write(Pfn pfn, Write* written) {
              "frame {:#x} written to swap with flags {:#x}", pfn.value, frame.flags);
   frame.clear(Frame::kDirty);
   frame.set(Frame::kWriteback);
-  kernel_.stats.vmstat.pswpout += pages_of(pfn);
+  kernel_.stats.vmstat.pswpout += note_contents(pfn) ? 0 : pages_of(pfn);
   ++writes_in_flight_;
   submit(pfn, true, written);
+}
+
+// swap_zeromap: a page that holds only zeros is not written. True: so it is with this one, as a whole.
+bool SwapCache::note_contents(Pfn pfn) {
+  if (!kernel_.follows_contents || !kernel_.rules.zero_pages_stay_home) return false;
+  const SwapSlot slot = kernel_.memory.frame(pfn).slot;
+  bool all = true;
+  for (std::uint32_t i = 0; i < pages_of(pfn); ++i) {
+    const bool is_zero = kernel_.is_zero_filled(pfn + i);
+    all &= is_zero;
+    is_zero ? void(zeros_.insert(slot + i)) : void(zeros_.erase(slot + i));
+  }
+  for (std::uint32_t i = 0; i < pages_of(pfn); ++i)
+    all ? void(never_written_.insert(slot + i)) : void(never_written_.erase(slot + i));
+  return all;
 }
 
 void SwapCache::submit(Pfn pfn, bool is_write, Write* written) {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <tsl/robin_map.h>
+#include <tsl/robin_set.h>
 
 #include <optional>
 
@@ -64,6 +65,7 @@ class SwapCache {
  private:
   struct Io;
   void insert(SwapSlot slot, Pfn pfn);
+  bool note_contents(Pfn pfn);
   void submit(Pfn pfn, bool is_write, Write* written);
   void io_done(Io& io);
   void read_done(Pfn pfn);
@@ -77,7 +79,8 @@ class SwapCache {
   tsl::robin_map<SwapSlot, Pfn> index_;
   std::vector<SwapSlot> past_cache_;  // being read, or read and not yet mapped
   std::uint64_t writes_in_flight_ = 0;
-  std::vector<std::unique_ptr<Io>> ios_;  // pool
+  tsl::robin_set<SwapSlot> zeros_, never_written_;  // slots of pages without data; of these, those not on the device
+  std::vector<std::unique_ptr<Io>> ios_;            // pool
   std::vector<Io*> free_ios_;
 };
 

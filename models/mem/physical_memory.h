@@ -66,6 +66,7 @@ struct Frame {
     kIsolated = 2048,         // taken off the LRU by collapse or reclaim
     kPartiallyMapped = 4096,  // compound page some of whose 4 KiB pages are no longer mapped
     kSwapBacked = 8192,       // file page of shared memory: goes to swap
+    kData = 32768,            // holds something else than zeros, where contents are followed (KernelContext)
     kPoisoned = 16384,        // its memory is damaged, and nobody has noticed yet: reading it in a copy shows
   };
   std::uint32_t lru_prev = kNone, lru_next = kNone;

@@ -88,6 +88,7 @@ ScenarioMachine::ScenarioMachine(const std::string& kernel_version)
       cpus_(std::make_unique<NoCpus>(queue_)),
       kernel_(
           std::make_unique<Kernel>(queue_, memory_, dram_, swap_, *tlbs_, *cpus_, kernel_config(kernel_version), 4)) {
+  kernel_->follow_contents();
   driver_ = make_driver();
   kernel_->start();
 }
@@ -197,9 +198,11 @@ void ScenarioMachine::swap_off() {
 }
 
 bool ScenarioMachine::walk(TaskId task, VirtAddr va, Access access) {
-  Pte* entry = mm(task).table().lookup(va).entry;
-  if (!entry || !entry->hw_present() || (access == Access::write && !entry->writable())) return false;
-  entry->set(access == Access::write ? Pte::kAccessed | Pte::kDirty : Pte::kAccessed);
+  const PageTable::Leaf leaf = mm(task).table().lookup(va);
+  if (!leaf.entry || !leaf.entry->hw_present() || (access == Access::write && !leaf.entry->writable())) return false;
+  leaf.entry->set(access == Access::write ? Pte::kAccessed | Pte::kDirty : Pte::kAccessed);
+  const Pfn page = leaf.entry->pfn() + ((va.value % page_bytes(leaf.size)) >> kPageShift);
+  if (access == Access::write) memory_.frame(page).set(Frame::kData);
   return true;
 }
 
