@@ -129,11 +129,7 @@ TEST(Why, TheReportTellsThatStory) {
 }
 
 TEST(Why, ARefusedRangeSaysWhatWasCountedAndWhichKnob) {
-  const ExperimentResult result =
-      run(std::string(kFilledLater) +
-          "  refused: {kernel.khugepaged.max_ptes_none: 0, kernel.khugepaged.scan_sleep: 180ms}\n");
-  EXPECT_EQ(result.variants.size(), 3U);
-  ExperimentResult early =
+  const ExperimentResult early =
       run("trace.synthetic:\n"
           "  - {pattern: sparse, footprint: 16MiB, pages_per_range: 8, write: true}\n"
           "  - {pattern: idle, time: 250ms}\n"
