@@ -6,6 +6,7 @@ from .scene import Scene
 
 SMALL = ("full", "full", "part", "part", "zero", "few", "stride", "none")
 LIMITS = ("max_ptes_none", "max_ptes_swap", "max_ptes_shared")
+RARE = 100      # one scenario in so many runs without free 2 MiB blocks: slow to record
 COMMON = {"wake": 10, "snap": 2, "area": 4, "touch": 4, "knob": 2, "thp": 1, "HUGEPAGE": 2, "clear_refs": 1}
 
 
@@ -63,9 +64,32 @@ def first_process(s):
     operations.advise(s, p, "HUGEPAGE", a.page, a.pages)
 
 
+def without_free_blocks(s):
+    """No free 2 MiB block is left while passes run, nor is compaction allowed to make one; then a process gives them back."""
+    r = s.rng
+    s.emit(f"alloc_sleep {r.choice((10, 100))}")
+    s.knob("pages_to_scan", operations.budget(r))
+    first_process(s)
+    for _ in range(r.randint(0, 2)):
+        operations.new_process(s, None)
+    h = s.new_process()
+    s.emit(f"hog {h.name} {r.choice((16, 32, 64))}M")
+    h.locked = True     # nothing else happens to it
+    s.knob("defrag", 0)
+    for _ in range(r.randint(1, 4)):
+        s.wake(r.randint(1, 3))
+        operations.OPERATIONS[r.choice(("refill", "punch", "clear_refs", "snap", "COLD", "HUGEPAGE"))](s, s.pick())
+    s.emit(f"exit {h.name}")
+    h.alive = False
+
+
 def scenario(seed, index):
-    """The text of scenario `index` of a seed, and its profile's name."""
+    """The text of scenario `index` of a seed."""
     rng = random.Random(f"{seed}/{index}")
+    if index % RARE == RARE - 1:
+        s = Scene(rng, PROFILES["anon"])
+        without_free_blocks(s)
+        return text(s, seed, index, "no free blocks")
     name = rng.choices(list(PROFILES), [p.weight for p in PROFILES.values()])[0]
     profile = PROFILES[name]
     s = Scene(rng, profile)
@@ -83,6 +107,10 @@ def scenario(seed, index):
         s.knob("enabled", "never")     # for good: going back would start a pass
         for _ in range(3):
             operations.collapse(s, s.pick())
-    s.wake(rng.choice((1, 2, 2, 4)))
+    return text(s, seed, index, name)
+
+
+def text(s, seed, index, name):
+    s.wake(s.rng.choice((1, 2, 2, 4)))
     s.snap("after")
     return f"# seed {seed}, scenario {index}: {name}\n" + "\n".join(s.lines) + "\n"
