@@ -179,6 +179,12 @@ Reclaim::Verdict Reclaim::swap_out_shmem(Pfn pfn, Batch& batch) {
     return Verdict::gone;
   }
   unmap_file(pfn, batch);
+  if (!frame.is(Frame::kDirty)) {  // only ever read: zeros, which a fault makes again
+    kernel_.page_cache->remove(pfn);
+    ++batch.freed;
+    rmap_.free_if_unused(pfn);
+    return Verdict::gone;
+  }
   const auto slot = kernel_.swap.allocate();
   if (!slot) return Verdict::activate;
   swap_cache_.add(*slot, pfn);

@@ -28,7 +28,7 @@ void PageFault::Context::huge_shmem_alloc() {
   file_missing();
 }
 
-// Its only copy is in memory: it is dirty from the start.
+// Of a huge page the only copy is in memory: it is dirty from the start.
 void PageFault::Context::huge_shmem_cleared() {
   const std::uint64_t index = vma->page_index(va);
   if (!cache().is_block_empty(vma->file, index, /*swap_counts=*/true)) return lost_race();
@@ -44,7 +44,6 @@ void PageFault::Context::shmem_cleared() {
   const std::uint64_t index = vma->page_index(va);
   if (!cache().find(vma->file, index).none()) return lost_race();
   const Pfn pfn = std::exchange(page, kNoPfn);
-  kernel.memory.frame(pfn).set(Frame::kDirty);
   cache().add(vma->file, index, pfn);
   fault.reclaim_.add(pfn, false);
   file_missing();

@@ -73,6 +73,7 @@ void MemoryCalls::move_block(AddressSpace& mm, VirtAddr from, VirtAddr to, std::
     if (enough && is_huge) note_moved(mm, from, to);
   } else {
     effect.cost += split_.split_pmd(mm, from, cpu);
+    if (table.pmd_is_table(from)) enough = table.ensure_pte_table(to) && table.ensure_pte_table(to + bytes - 1);
     for (std::uint64_t at = 0; at < bytes && enough; at += kPageBytes) enough = table.move_pte(from + at, to + at);
   }
   if (!enough) reclaim_.out_of_memory(mm.pid(), 1);

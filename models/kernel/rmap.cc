@@ -154,6 +154,8 @@ void Rmap::drop_mapping(AddressSpace& mm, Pte old) {
   SIM_ASSERT(f.mapcount > 0, "frame {:#x} is unmapped but not mapped", old.pfn().value);
   --f.mapcount;
   --(f.used_as() == FrameUse::anon ? mm.anon_rss : mm.file_rss);
+  if (f.used_as() == FrameUse::file && old.dirty())
+    kernel_.memory.frame(kernel_.memory.head_of(old.pfn())).set(Frame::kDirty);
   page_unmapped(old.pfn());
 }
 

@@ -47,11 +47,12 @@ struct Rules {
   // --- MADV_COLLAPSE (6) ---
   bool none_pte_errno_is_busy;  // EXCEED_NONE_PTE gives EBUSY (else EINVAL)
   // --- huge pages otherwise (7) ---
-  bool split_unmaps_pmd_by_pages;  // a folio split takes even a whole mapping away page by page: it counts as deferred
-  bool split_maps_zero_pages;      // a folio split puts the zero page where a 4 KiB page of it holds only zeros
-  bool zero_pages_stay_home;       // pages that hold only zeros are swapped out without a write
-  bool deferred_list_for_all;      // every new huge page goes on the deferred split list, for the underused shrinker
-  bool huge_zero_write_allocates;  // a write to the huge zero page gets a huge page, where one can be had
+  bool split_unmaps_pmd_by_pages;   // a folio split takes even a whole mapping away page by page: it counts as deferred
+  bool split_maps_zero_pages;       // a folio split puts the zero page where a 4 KiB page of it holds only zeros
+  bool zero_pages_stay_home;        // pages that hold only zeros are swapped out without a write
+  bool smaps_shows_prot_none_huge;  // AnonHugePages of /proc/PID/smaps counts huge pages that nobody may access
+  bool deferred_list_for_all;       // every new huge page goes on the deferred split list, for the underused shrinker
+  bool huge_zero_write_allocates;   // a write to the huge zero page gets a huge page, where one can be had
   // --- shared memory and files (1.1, 5.9, 6) ---
   bool drains_lru_for_file_collapse;  // LRU batches are drained after reading a page, so that it is found on its list
   bool defers_busy_tables;            // emptying a table needs mmap_lock for write; what is busy waits in the slot
@@ -99,6 +100,7 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.stack_growth_registers = false;
   v6_12.split_unmaps_pmd_by_pages = false;
   v6_12.split_maps_zero_pages = true;
+  v6_12.smaps_shows_prot_none_huge = true;
   v6_12.zero_pages_stay_home = true;
   v6_12.madvise_registers_changed_vma = true;  // seen on 6.12.117 of Debian
   v6_12.sysfs_first = true;

@@ -219,6 +219,7 @@ ScenarioRecord::Json ScenarioRecord::vma_of(AddressSpace& mm, const Vma& vma) co
   mm.table().visit(vma.range, [&](VirtAddr, Pte& pte, PageSize size) {
     swapped += pte.swap();
     if (size != PageSize::k2M || !pte.present() || pte.zero_page()) return;
+    if (!pte.hw_present() && !kernel_.context().rules.smaps_shows_prot_none_huge) return;
     const FrameUse use = kernel_.context().memory.frame(pte.pfn()).used_as();
     anon_huge += use == FrameUse::anon;
     shmem_huge += use == FrameUse::file;
