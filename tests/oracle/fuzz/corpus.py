@@ -27,17 +27,17 @@ class Corpus:
     def flaw(self, name, kernel):
         return qemu.flaw(self.result(name, kernel))
 
-    def dropped_file(self, kernel):
-        return os.path.join(self.folder, f"dropped.{kernel}")
-
-    def dropped_names(self, kernel):
-        if not os.path.exists(self.dropped_file(kernel)):
+    def noted(self, what, kernel):
+        """Scenarios of which something is known: "dropped" (the guest does not survive) or "racy" (it does not repeat itself)."""
+        path = os.path.join(self.folder, f"{what}.{kernel}")
+        if not os.path.exists(path):
             return []
-        with open(self.dropped_file(kernel)) as f:
+        with open(path) as f:
             return f.read().split()
 
-    def dropped(self, kernel):
-        return len(self.dropped_names(kernel))
+    def note(self, what, kernel, names):
+        with open(os.path.join(self.folder, f"{what}.{kernel}"), "a") as f:
+            f.writelines(n + "\n" for n in names)
 
     def write(self, seed, first, count):
         """Scenarios that are there already stay as they are, if they are of this seed."""
@@ -56,15 +56,14 @@ class Corpus:
         """Records what has no recording yet. Returns how many were dropped."""
         lost = 0
         for kernel in kernels:
-            known = {n for n in self.recorded(kernel) if self.flaw(n, kernel) != qemu.LUCKY} | set(self.dropped_names(kernel))
+            known = {n for n in self.recorded(kernel) if self.flaw(n, kernel) != qemu.LUCKY} | set(self.noted("dropped", kernel))
             todo = [n for n in self.names() if n not in known]
             for at in range(0, len(todo), qemu.BATCH):
                 batch = todo[at:at + qemu.BATCH]
                 dropped = qemu.record({n: self.scenario(n) for n in batch}, kernel, self.folder, self.say)
-                with open(self.dropped_file(kernel), "a") as f:
-                    f.writelines(n + "\n" for n in dropped)
+                self.note("dropped", kernel, dropped)
                 lost += len(dropped)
-                self.say(f"kernel {kernel}: {len(self.recorded(kernel))} recorded, {self.dropped(kernel)} dropped")
+                self.say(f"kernel {kernel}: {len(self.recorded(kernel))} recorded, {len(self.noted('dropped', kernel))} dropped")
         return lost
 
     def not_repeated(self, names, kernel):
@@ -73,6 +72,7 @@ class Corpus:
             lost = qemu.record({n: self.scenario(n) for n in names}, kernel, again, self.say)
             racy = [n for n in names
                     if n in lost or play.judge().compare(self.result(n, kernel), qemu.result(again, n, kernel))]
+        self.note("racy", kernel, racy)
         for n in racy:
             self.say(f"{n}: kernel {kernel} does not repeat itself")
         return racy
