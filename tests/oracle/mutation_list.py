@@ -39,11 +39,12 @@ MUTATIONS = {
     "a thp-disabled mm walked on 6.12": [
         (RULES, "v6_12.skips_disabled_mm = true;", "v6_12.skips_disabled_mm = false;")],
     "MADV_COLLAPSE obeying max_ptes_none": [
-        (SCAN, "if (owner != LockOwner::khugepaged) return {};",
-         "if (owner != LockOwner::khugepaged) return {.none = std::uint32_t(kernel_.config.khugepaged.max_ptes_none)};")],
+        (SCAN, "if (owner != LockOwner::khugepaged) return {.none = is_armed ? 0 : std::uint32_t(kHugePages)};",
+         "if (owner != LockOwner::khugepaged)\n"
+         "    return {.none = is_armed ? 0 : std::uint32_t(kernel_.config.khugepaged.max_ptes_none)};")],
     "young bits cleared by the scan": [
-        (SCAN, "return scan_ptes(mm.table().pte_table(base), limits_of(owner), counts);",
-         "const ScanResult result = scan_ptes(mm.table().pte_table(base), limits_of(owner), counts);\n"
+        (SCAN, "return scan_ptes(mm.table().pte_table(base), limits_of(owner, mm, base), counts);",
+         "const ScanResult result = scan_ptes(mm.table().pte_table(base), limits_of(owner, mm, base), counts);\n"
          "  for (Pte& pte : mm.table().pte_table(base))\n"
          "    if (pte.present()) pte.clear(Pte::kAccessed);\n"
          "  return result;")],
