@@ -1,7 +1,5 @@
 #include "models/kernel/file_tables.h"
 
-#include "models/kernel/range_history.h"
-
 #include "models/kernel/file_thp.h"
 #include "models/kernel/observer.h"
 #include "models/kernel/pmd_state.h"

@@ -96,8 +96,9 @@ int MemoryCalls::free_lazily(AddressSpace& mm, const Vma&, VirtRange part, Sysca
   for_each_block(part, [&](VirtRange block) {
     const Pte* pmd = mm.table().pmd(block.start);
     const bool is_huge = pmd && pmd->huge() && !pmd->zero_page();
-    const bool is_shared = is_huge && (kernel_.rules.shared != Rules::Shared::page ? rmap_.is_shared(pmd->pfn())
-                                                                      : rmap_.folio_mapcount(pmd->pfn()) != 1);
+    const bool is_shared =
+        is_huge && (kernel_.rules.shared != Rules::Shared::page ? rmap_.is_shared(pmd->pfn())
+                                                                : rmap_.folio_mapcount(pmd->pfn()) != 1);
     const bool done = advise_huge_pmd(mm, block, is_shared, effect, [&](Pte& leaf) {
       Frame& head = kernel_.memory.frame(leaf.pfn());
       if (head.is(Frame::kLocked)) return;

@@ -301,9 +301,8 @@ void PhysicalMemory::split_compound(Pfn head) {
   Frame& first = frame(head);
   SIM_ASSERT(first.is(Frame::kHead), "frame {:#x} is no compound page", head.value);
   SIM_ASSERT(pmd_mapcount(head) == 0, "compound page {:#x} split while {} PMDs map it", head.value, pmd_mapcount(head));
-  constexpr std::uint16_t kOfContents =
-      Frame::kDirty | Frame::kSwapCache | Frame::kLazyFree | Frame::kReferenced | Frame::kActive | Frame::kUnevictable |
-      Frame::kSwapBacked;
+  constexpr std::uint16_t kOfContents = Frame::kDirty | Frame::kSwapCache | Frame::kLazyFree | Frame::kReferenced |
+                                        Frame::kActive | Frame::kUnevictable | Frame::kSwapBacked;
   first.clear(Frame::kHead);
   first.clear(Frame::kPartiallyMapped);
   first.order = 0;
