@@ -82,6 +82,7 @@ void PageFault::Context::copy_from(Pfn from) {
 }
 
 void PageFault::Context::copied() {
+  if (kernel.memory.frame(source).is(Frame::kData)) kernel.memory.frame(page).set(Frame::kData);
   const Duration flush = seen.none() ? Duration{} : flush_cost();
   pass<&Context::install_copy>(costs().fault_cow + flush, copy_ready_);
 }

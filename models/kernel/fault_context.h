@@ -99,6 +99,7 @@ struct PageFault::Context {
   bool may_map_huge_file(Pfn head) const;
   void install_file_huge();
   void install_file();
+  void map_around();
   void make_shared_writable();
 
   // fault_shmem.cc: shared memory that is not in the page cache

@@ -1,4 +1,6 @@
 // PTE level, files and shared memory: page cache hit, read of a file, a huge page of the cache mapped by a PMD.
+#include <algorithm>
+
 #include "models/kernel/fault_context.h"
 #include "models/kernel/file_thp.h"
 
@@ -80,7 +82,24 @@ void PageFault::Context::install_file() {
   if (is_write()) kernel.memory.frame(head).set(Frame::kDirty);
   const std::uint64_t flags = bits_if(may_write, Pte::kWritable) | bits_if(is_write(), Pte::kDirty);
   fault.rmap_.map_again(*mm, *vma, page_address(), *cached, small_pte(*cached, flags));
+  if (!is_write()) map_around();
   resolved();
+}
+
+// do_fault_around(): a read maps its neighbours too, as far as they are cached, not locked, and have no entry yet.
+void PageFault::Context::map_around() {
+  constexpr std::uint64_t kFaultAroundPages = 16;  // fault_around_bytes: 64 KiB, mm/memory.c
+  if (vma->is(Vma::kUffdWp)) return;
+  const VirtAddr aligned = align_down(va, kFaultAroundPages * kPageBytes);
+  const VirtAddr first = std::max(aligned, vma->range.start);
+  const VirtAddr end = std::min({first + kFaultAroundPages * kPageBytes, vma->range.end, huge_base(va) + kHugeBytes});
+  const bool may_write = vma->is(Vma::kShared) && vma->writable() && is_shmem();
+  for (VirtAddr at = first; at < end; at += kPageBytes) {
+    if (!mm->table().pte(at)->none()) continue;
+    const auto cached = cache().find_page(vma->file, vma->page_index(at));
+    if (!cached || kernel.memory.frame(kernel.memory.head_of(*cached)).is(Frame::kLocked)) continue;
+    fault.rmap_.map_again(*mm, *vma, at, *cached, small_pte(*cached, bits_if(may_write, Pte::kWritable)));
+  }
 }
 
 void PageFault::Context::make_shared_writable() {

@@ -62,7 +62,7 @@ bool PageFault::leaves_swap_cache(const Vma& vma, Pfn head, bool is_write) {
   return is_write && rmap_.folio_mapcount(head) == 0 && frame.pins == 0;
 }
 
-// Writable at once only for a write by the sole user.
+// Writable at once only for the sole user, and before 6.12 only for its write.
 bool PageFault::map_swapped(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, bool is_write) {
   const Pte old = *mm.table().pte(va);
   const Pfn head = kernel_.memory.head_of(pfn);
@@ -74,7 +74,7 @@ bool PageFault::map_swapped(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, bo
   is_sole |= !frame.is(Frame::kSwapCache) && rmap_.folio_mapcount(head) == 0 && frame.pins == 0;
   const bool is_protected = old.bits & Pte::kUffdWp;
   const bool takes_write = is_write && is_sole;
-  const bool writable = takes_write && vma.writable() && !is_protected;
+  const bool writable = is_sole && (is_write || kernel_.rules.swap_in_maps_writable) && vma.writable() && !is_protected;
   const std::uint64_t flags = bits_if(takes_write, Pte::kDirty) | bits_if(writable, Pte::kWritable) |
                               bits_if(is_sole, Pte::kSoftExclusive) | bits_if(is_protected, Pte::kUffdWp) |
                               bits_if(!vma.is(Vma::kExec), Pte::kNoExec);

@@ -4,7 +4,7 @@
 //              khugepaged) -> PTE level: anonymous, zero page, file, shared memory, swap-in, copy-on-write, take-over of
 //              exclusive pages; a huge page of the page cache by a PMD -> map -> unlock -> done. After every sleep the
 //              entry is looked at again; whoever comes too late gives its page back.
-// Simplified:  fault-around maps one page; nobody answers a userfaultfd; no NUMA hinting; the stack grows under mmap_lock held for
+// Simplified:  the pages that fault-around maps besides cost nothing; nobody answers a userfaultfd; no NUMA hinting; the stack grows under mmap_lock held for
 //              read; hugetlb pages come straight from the buddy lists, are private and writable from the start; files
 //              are read by a device without a queue; shared memory comes from swap without readahead; the huge zero
 //              page, once made, stays; no compaction: after one direct reclaim a fault that finds no 2 MiB block falls
