@@ -36,7 +36,7 @@ Reclaim::Verdict Reclaim::evict(Pfn pfn, Batch& batch, bool ignore_references) {
     if (verdict != Verdict::gone) return verdict;
   }
   if (Lru::is_file(frame)) return drop_file(pfn, mappings, batch);
-  if (frame.used_as() == FrameUse::file) return swap_out_shmem(pfn, batch);
+  if (frame.used_as() == FrameUse::file) return swap_out_shmem(pfn, mappings, batch);
   if (frame.is(Frame::kLazyFree)) return drop_lazyfree(pfn, mappings, batch);
   return swap_out(pfn, mappings, batch);
 }
@@ -167,32 +167,42 @@ Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Bat
 }
 
 // shrink_folio_list() and shmem_writepage() for a page of shared memory: its entries become none, its place in the file
-// keeps the slot. One that only the swap cache holds was read ahead and not wanted. A huge page is split, and its parts
-// go one by one.
-Reclaim::Verdict Reclaim::swap_out_shmem(Pfn pfn, Batch& batch) {
+// keeps the slot. One that only the swap cache holds was read ahead and not wanted. A huge page goes whole, or is split
+// and its parts go one by one: always (rules), beyond the end of its file, or without 512 slots in a row.
+Reclaim::Verdict Reclaim::swap_out_shmem(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {
   Frame& frame = kernel_.memory.frame(pfn);
-  if (frame.is(Frame::kHead)) return swap_out_parts(pfn, batch);
+  const std::uint64_t pages = lru_.pages_of(pfn);
+  if (pages > 1 && !kernel_.rules.swaps_out_huge_shmem_whole) return swap_out_parts(pfn, batch);
   if (frame.mapping == 0) {
     swap_cache_.remove(pfn);
     ++batch.freed;
     rmap_.free_if_unused(pfn);
     return Verdict::gone;
   }
+  if (pages > 1) split_pmds(pfn, mappings, batch);
   unmap_file(pfn, batch);
   if (!frame.is(Frame::kDirty)) {  // only ever read: zeros, which a fault makes again
     kernel_.page_cache->remove(pfn);
-    ++batch.freed;
+    batch.freed += pages;
     rmap_.free_if_unused(pfn);
     return Verdict::gone;
   }
-  const auto slot = kernel_.swap.allocate();
-  if (!slot) return Verdict::activate;
+  const auto slot = shmem_slot(pfn);
+  if (!slot) return pages > 1 ? swap_out_parts(pfn, batch) : Verdict::activate;
   swap_cache_.add(*slot, pfn);
   kernel_.page_cache->swap_out(pfn, *slot);
   batch.extra += kernel_.config.costs.swap_out_page;
   lru_.move_to_head(pfn, false);  // it stays on the list while it is written
   start_write(pfn, batch.worker);
   return Verdict::gone;
+}
+
+std::optional<SwapSlot> Reclaim::shmem_slot(Pfn pfn) {
+  const Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kHead)) return kernel_.swap.allocate();
+  const FileId file = kernel_.page_cache->file_of(frame);
+  if (frame.index + kHugePages > kernel_.page_cache->pages_of_file(file)) return std::nullopt;
+  return kernel_.swap.allocate_huge();
 }
 
 Reclaim::Verdict Reclaim::swap_out_parts(Pfn head, Batch& batch) {
@@ -223,7 +233,6 @@ bool Reclaim::give_slot(Pfn pfn, Batch& batch) {
   }
   swap_cache_.add(*slot, pfn);
   frame.set(Frame::kDirty);
-  ++kernel_.stats.vmstat.thp_swpout;
   return true;
 }
 

@@ -53,7 +53,8 @@ void PageFault::Context::shmem_cleared() {
 
 void PageFault::Context::shmem_swapped(SwapSlot slot) {
   const auto cached = fault.swap_cache_.find(slot);
-  if (cached && kernel.memory.frame(*cached).is(Frame::kLocked)) return wait_for_page(*cached);
+  if (cached && kernel.memory.frame(kernel.memory.head_of(*cached)).is(Frame::kLocked))
+    return wait_for_page(kernel.memory.head_of(*cached));
   if (cached) return pass<&Context::shmem_swapped_in>(costs().fault_swap, shmem_swap_ready_);
   SIM_ASSERT(!timeless, "the shared page at {:#x} is swapped out before time 0", va.value);
   Pfn reading = fault.read_slot(slot, FrameUse::file, AllocLevel::low);
@@ -72,10 +73,11 @@ void PageFault::Context::shmem_swapped_in() {
 bool PageFault::take_shmem_from_swap(FileId file, std::uint64_t index) {
   const PageCache::Entry entry = kernel_.page_cache->find(file, index);
   const auto cached = entry.swap() ? swap_cache_.find(entry.slot()) : std::nullopt;
-  if (!cached || kernel_.memory.frame(*cached).is(Frame::kLocked)) return false;
-  kernel_.page_cache->add_swapped_in(file, index, *cached);
-  kernel_.memory.frame(*cached).set(Frame::kDirty);
-  swap_cache_.remove_if_unused(*cached);
+  if (!cached || kernel_.memory.frame(kernel_.memory.head_of(*cached)).is(Frame::kLocked)) return false;
+  const Pfn head = kernel_.memory.head_of(*cached);
+  kernel_.page_cache->add_swapped_in(file, index - (*cached - head), head);
+  kernel_.memory.frame(head).set(Frame::kDirty);
+  swap_cache_.remove_if_unused(head);
   return true;
 }
 

@@ -38,6 +38,9 @@ void FileCollapse::Context::begin_copy() {
 }
 
 void FileCollapse::Context::copy_done() {
+  for (std::uint64_t i = 0; i < kHugePages; ++i)
+    if (sources[i] != kNoPfn && kernel.memory.frame(sources[i]).is(Frame::kData))
+      kernel.memory.frame(head + i).set(Frame::kData);
   const ScanResult result = look_at_holes();
   if (result != ScanResult::SUCCEED) return begin_rollback(result);
   begin_commit();

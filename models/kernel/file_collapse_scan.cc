@@ -11,7 +11,10 @@ ScanResult FileCollapse::verdict(Request& request) const {
     if (entry.none()) continue;
     ++request.looked_at;
     if (entry.swap()) {
-      if (++request.swap > knobs.max_ptes_swap && is_limited(request)) return ScanResult::EXCEED_SWAP_PTE;
+      const std::uint64_t pages = kernel_.page_cache->pages_of_swap_entry(request.file, request.first + i);
+      request.swap += std::uint32_t(pages);
+      if (request.swap > knobs.max_ptes_swap && is_limited(request)) return ScanResult::EXCEED_SWAP_PTE;
+      i += pages - 1;
       continue;
     }
     const ScanResult page = look_at_page(request.file, request.first, entry.pfn());

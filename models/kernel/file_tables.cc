@@ -33,10 +33,11 @@ ScanResult FileTables::suitable(const Target& target) const {
   return pmd == ScanResult::SUCCEED && target.vma->is(Vma::kUffdWp) ? ScanResult::PTE_UFFD_WP : pmd;
 }
 
+// A VMA that begins right behind the block counts too: vma_interval_tree_foreach() is given an inclusive end.
 bool FileTables::is_watched_for_missing(FileId file, std::uint64_t first) const {
   for (const AddressSpace* mm : kernel_.page_cache->users_of(file))
     for (const auto& [start, vma] : mm->vmas()) {
-      const bool overlaps = vma.pgoff < first + kHugePages && first < vma.pgoff + vma.range.pages();
+      const bool overlaps = vma.pgoff <= first + kHugePages && first < vma.pgoff + vma.range.pages();
       if (vma.file == file && overlaps && vma.is(Vma::kUffdMissing)) return true;
     }
   return false;

@@ -48,4 +48,7 @@ inline const Vma* last_before(AddressSpace& mm, VirtAddr at) {
   return next == mm.vmas().begin() ? nullptr : &std::prev(next)->second;
 }
 
+// From `va` to `end`, as far as one page table serves it.
+inline VirtRange in_table(VirtAddr va, VirtAddr end) { return {va, std::min(end, huge_base(va) + kHugeBytes)}; }
+
 }  // namespace collapsar

@@ -22,8 +22,11 @@ void MemoryCalls::mprotect(SyscallRequest& request, AddressSpace& mm, SyscallEff
   request.error = walk_vmas(mm, range, /*past_holes=*/false, [&](Vma& vma, VirtRange part) {
     const std::uint32_t flags = protected_flags(vma, request.prot);
     if (flags == vma.flags) return 0;
+    constexpr std::uint32_t kPrivateLocked = Vma::kWrite | Vma::kShared | Vma::kLocked;
+    const bool becomes_writable = (vma.flags & kPrivateLocked) == Vma::kLocked && (flags & Vma::kWrite);
     const Vma& changed = change_flags(mm, vma, part, flags, request.cpu, effect);
     protect_pages(mm, changed, part, request.cpu, effect);
+    if (becomes_writable) effect.populate.push_back({part, Access::write});  // no fault later, as mlock promised
     return 0;
   });
 }
@@ -106,10 +109,15 @@ void MemoryCalls::munlock(SyscallRequest& request, AddressSpace& mm, SyscallEffe
   });
 }
 
+// mlock_pte_range. A huge page mapped by PTEs: 6.1 leaves it alone; 6.12 locks it if all of it is mapped here.
 void MemoryCalls::mark_locked(AddressSpace& mm, VirtRange part, bool locked) {
-  mm.table().visit(part, [&](VirtAddr, Pte& pte, PageSize) {
+  mm.table().visit(part, [&](VirtAddr va, Pte& pte, PageSize size) {
     if (!pte.present() || pte.zero_page()) return;
-    Frame& folio = kernel_.memory.frame(kernel_.memory.head_of(pte.pfn()));
+    const Pfn head = kernel_.memory.head_of(pte.pfn());
+    Frame& folio = kernel_.memory.frame(head);
+    const bool in_parts = folio.is(Frame::kHead) && size == PageSize::k4K;
+    if (in_parts && !kernel_.rules.mlocks_pte_mapped_whole) return;
+    if (in_parts && locked && (pte.pfn() != head || batch_length(mm, in_table(va, part.end)) != kHugePages)) return;
     locked ? folio.set(Frame::kUnevictable) : folio.clear(Frame::kUnevictable);
   });
 }

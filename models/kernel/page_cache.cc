@@ -143,6 +143,7 @@ void PageCache::set(File& f, std::uint64_t index, Entry entry) {
   block->used += place.none();
   block->used -= entry.none();
   place = entry;
+  block->is_one_swap_entry = false;
   if (block->used == 0) f.blocks.erase(index / kHugePages), --blocks_;
 }
 
@@ -165,17 +166,27 @@ void PageCache::add(FileId id, std::uint64_t index, Pfn pfn) {
 void PageCache::add_swapped_in(FileId id, std::uint64_t index, Pfn pfn) {
   const Entry was = find(id, index);
   SIM_ASSERT(was.swap(), "page {} of file {} is not swapped out", index, id);
-  set(file(id), index, {});
+  const std::uint64_t pages = kernel_.memory.frame(pfn).is(Frame::kHead) ? kHugePages : 1;
+  for (std::uint64_t i = 0; i < pages; ++i) set(file(id), index + i, {});
   add(id, index, pfn);
-  kernel_.swap.release(was.slot());
+  for (std::uint32_t i = 0; i < pages; ++i) kernel_.swap.release(was.slot() + i);
 }
 
 void PageCache::swap_out(Pfn pfn, SwapSlot slot) {
   Frame& frame = kernel_.memory.frame(pfn);
-  SIM_ASSERT(frame.mapping != 0 && !frame.is(Frame::kHead), "frame {:#x} cannot leave for swap", pfn.value);
-  set(files_[frame.mapping], frame.index, Entry::of_swap(slot));
-  kernel_.swap.duplicate(slot);
+  SIM_ASSERT(frame.mapping != 0, "frame {:#x} cannot leave for swap", pfn.value);
+  File& f = files_[frame.mapping];
+  const std::uint32_t pages = frame.is(Frame::kHead) ? std::uint32_t(kHugePages) : 1;
+  for (std::uint32_t i = 0; i < pages; ++i) {
+    set(f, frame.index + i, Entry::of_swap(slot + i));
+    kernel_.swap.duplicate(slot + i);
+  }
+  f.blocks.at(frame.index / kHugePages)->is_one_swap_entry = pages > 1;
   frame.mapping = 0;
+}
+
+std::uint64_t PageCache::pages_of_swap_entry(FileId id, std::uint64_t index) const {
+  return block_of(id, index)->is_one_swap_entry ? kHugePages : 1;
 }
 
 void PageCache::remove(Pfn pfn) {

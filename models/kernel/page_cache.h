@@ -71,10 +71,14 @@ class PageCache {
   bool is_block_empty(FileId file, std::uint64_t index, bool swap_counts) const;
   // Enters a fresh page, small or huge. Requires: nothing is there. The LRU lists are the caller's.
   void add(FileId file, std::uint64_t index, Pfn pfn);
-  // A page read from swap takes the place of its swap entry, whose user of the slot is given up.
+  // A page read from swap, or still in the swap cache, takes the place of its swap entry, whose user of the slot is given
+  // up. A huge page: of all 512, from its first index on.
   void add_swapped_in(FileId file, std::uint64_t index, Pfn pfn);
-  // A small page of shared memory leaves; its place keeps `slot`, whose user the index becomes.
+  // A page of shared memory leaves; its place keeps `slot`, whose user the index becomes. A huge page: 512 slots from
+  // there on, in one entry.
   void swap_out(Pfn pfn, SwapSlot slot);
+  // The swapped-out pages that the entry of a swapped-out index stands for: 1, or 512 until one of them comes back.
+  std::uint64_t pages_of_swap_entry(FileId file, std::uint64_t index) const;
   // The page leaves (small or huge). Its frame is the caller's to free.
   void remove(Pfn pfn);
   // Replaces whatever stands in the aligned block by a huge page. Returns the small pages that stood there, each out
@@ -100,6 +104,7 @@ class PageCache {
   struct Block {
     std::array<Entry, kHugePages> entries{};
     std::uint32_t used = 0;
+    bool is_one_swap_entry = false;  // a huge page went to swap whole, and nothing of it has come back
   };
   struct File {
     FileId id = 0;

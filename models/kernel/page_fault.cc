@@ -194,12 +194,9 @@ void PageFault::Context::count() {
 
 struct PageFault::Populate {
   explicit Populate(PageFault& owner) : fault(owner) { request.done = &page_done_; }
-  void page_done() {
-    if (request.outcome != FaultRequest::Outcome::resolved) return finish();
-    at += kPageBytes;
-    next();
-  }
+  void page_done() { request.outcome == FaultRequest::Outcome::resolved ? next() : finish(); }
   void next();
+  void touch(const PageTable::Leaf& leaf);
   void finish() { fault.kernel_.queue.schedule(*std::exchange(done, nullptr), fault.kernel_.queue.now()); }
 
   PageFault& fault;
@@ -210,7 +207,14 @@ struct PageFault::Populate {
   Event page_done_ = event<&Populate::page_done>(this, "fault.populate_page_done", Phase::kernel);
 };
 
-// faultin_page() for what follow_page() does not find; the rest is passed over.
+// FOLL_TOUCH: what follow_page() finds counts as accessed, also after its fault.
+void PageFault::Populate::touch(const PageTable::Leaf& leaf) {
+  Pte& entry = *leaf.entry;
+  if (entry.huge()) entry.set(Pte::kAccessed | bits_if(request.access == Access::write, Pte::kDirty));
+  else if (!entry.zero_page()) fault.reclaim_.mark_accessed(fault.kernel_.memory.head_of(entry.pfn()));
+}
+
+// faultin_page() for what follow_page() does not find.
 void PageFault::Populate::next() {
   while (at < end) {
     const PageTable::Leaf leaf = mm->table().lookup(at);
@@ -220,6 +224,7 @@ void PageFault::Populate::next() {
       request.va = at;
       return fault.context_of(request.task).begin(request, mm, false);
     }
+    touch(leaf);
     at = align_down(at, page_bytes(leaf.size)) + page_bytes(leaf.size);
   }
   finish();

@@ -41,6 +41,14 @@ void Reclaim::activate(Pfn pfn) {
   kernel_.stats.vmstat.pgactivate += lru_.pages_of(pfn);
 }
 
+void Reclaim::mark_accessed(Pfn pfn) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kReferenced)) return frame.set(Frame::kReferenced);
+  if (frame.is(Frame::kUnevictable) || frame.is(Frame::kActive)) return;
+  activate(pfn);
+  frame.clear(Frame::kReferenced);
+}
+
 void Reclaim::rotate(Pfn pfn) {
   const Frame& frame = kernel_.memory.frame(pfn);
   if (frame.is(Frame::kLru)) lru_.move_to_tail(pfn, frame.is(Frame::kActive));

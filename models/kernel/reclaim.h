@@ -47,8 +47,9 @@ class Reclaim {
   bool isolate(Pfn pfn);           // off its list for collapse or reclaim (sets kIsolated); false: not on a list
   void putback(Pfn pfn);           // where it came from
   void activate(Pfn pfn);
-  void rotate(Pfn pfn);      // to the tail of its list
-  void deactivate(Pfn pfn);  // to the inactive list's tail (MADV_COLD, MADV_PAGEOUT, MADV_FREE)
+  void mark_accessed(Pfn pfn);  // folio_mark_accessed: referenced at first, active the next time
+  void rotate(Pfn pfn);         // to the tail of its list
+  void deactivate(Pfn pfn);     // to the inactive list's tail (MADV_COLD, MADV_PAGEOUT, MADV_FREE)
   std::uint64_t lru_pages() const { return lru_.pages(); }
   const Lru& lru() const { return lru_; }
 
@@ -93,7 +94,8 @@ class Reclaim {
   Verdict drop_file(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   Verdict drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
   Verdict swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
-  Verdict swap_out_shmem(Pfn pfn, Batch& batch);
+  Verdict swap_out_shmem(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch);
+  std::optional<SwapSlot> shmem_slot(Pfn pfn);
   Verdict swap_out_parts(Pfn head, Batch& batch);
   bool give_slot(Pfn pfn, Batch& batch);
   bool split_instead(Pfn pfn, Batch& batch);

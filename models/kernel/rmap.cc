@@ -104,7 +104,8 @@ void Rmap::map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) 
   Frame& f = kernel_.memory.frame(pfn);
   const bool is_anon = f.used_as() == FrameUse::anon;
   if (is_anon && kernel_.memory.frame(kernel_.memory.head_of(pfn)).mapping == 0) set_anon(pfn, vma, va);
-  if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
+  const bool is_small = !f.is(Frame::kHead) && !f.is(Frame::kTail);
+  if (vma.is(Vma::kLocked) && is_small) f.set(Frame::kUnevictable);
   *mm.table().pte(va) = pte;
   count_mapping(mm, pfn);
 }
@@ -238,6 +239,12 @@ void Rmap::defer_if_partly_mapped(Pfn head) {
 
 Rmap::Zapped Rmap::zap_range(AddressSpace& mm, VirtRange range) {
   Zapped zapped;
+  mm.for_each(range, [&](Vma& vma) { zap_part(mm, vma.range.intersect(range), zapped); });
+  return zapped;
+}
+
+// Within one VMA: no batch goes past its end.
+void Rmap::zap_part(AddressSpace& mm, VirtRange range, Zapped& zapped) {
   std::vector<VirtAddr> huge;
   mm.table().visit(range, [&](VirtAddr va, Pte& pte, PageSize size) {
     if (size == PageSize::k4K) {
@@ -251,8 +258,7 @@ Rmap::Zapped Rmap::zap_range(AddressSpace& mm, VirtRange range) {
   });
   end_run();
   for (VirtAddr va : huge) zap_huge(mm, va);
-  zapped.huge = huge.size();
-  return zapped;
+  zapped.huge += huge.size();
 }
 
 // folio_pte_batch: entries of one table that map consecutive pages of one large page, in the same way, go together.

@@ -114,6 +114,7 @@ class Rmap {
   void drop_swap_entry(AddressSpace& mm, SwapSlot slot);
   void release_slot(SwapSlot slot);
   void zap_huge_file(AddressSpace& mm, VirtAddr base, Pte leaf);
+  void zap_part(AddressSpace& mm, VirtRange range, Zapped& zapped);
   void continue_run(VirtAddr va, Pte pte);
   void end_run();
   void drop_hugetlb(AddressSpace& mm, VirtAddr va, Pte leaf, PageSize size);

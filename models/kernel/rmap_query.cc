@@ -123,8 +123,10 @@ Pte old(Pte pte) {
 bool Rmap::copy_range(AddressSpace& parent, AddressSpace& child, Vma& vma, std::uint64_t* ptes_copied) {
   if (vma.anon_vma == 0 || vma.is(Vma::kHugetlb)) return true;
   bool enough = true;
-  for (VirtAddr base = huge_base(vma.range.start); base < vma.range.end && enough; base += kHugeBytes)
+  for (VirtAddr base = huge_base(vma.range.start); base < vma.range.end && enough; base += kHugeBytes) {
     if (parent.table().pmd_is_table(base)) enough = child.table().ensure_pte_table(base);  // though it be empty
+    else if (parent.table().pmd(base)) enough = child.table().ensure_pmd_table(base);
+  }
   parent.table().visit(vma.range, [&](VirtAddr va, Pte& pte, PageSize size) {
     if (!enough) return;
     enough = size == PageSize::k4K ? copy_pte(parent, child, vma, va, pte) : copy_huge(child, va, pte, size);

@@ -21,6 +21,8 @@ Duration Split::split_pmd(AddressSpace& mm, VirtAddr va, CpuId initiator) {
                     "free); a larger memory.size would help",
                     to_hex(base.value), mm.pid(), kernel_.memory.free_pages(), kernel_.memory.total_pages()));
   if (!leaf.zero_page()) rmap_.pmd_was_split(mm, base, leaf.pfn());
+  if (const Vma* const vma = mm.find(base); !leaf.zero_page() && vma && vma->is(Vma::kLocked))
+    kernel_.memory.frame(leaf.pfn()).clear(Frame::kUnevictable);  // munlock_vma_folio: a PMD mapping is gone
   return note_split(mm, base, initiator);
 }
 
@@ -86,6 +88,7 @@ bool Split::split_folio(Pfn head, Duration* cost) {
   }
   if (frame.used_as() == FrameUse::file) drop_beyond_end(head);
   else if (kernel_.rules.split_maps_zero_pages && kernel_.follows_contents) map_zero_pages(head);
+  lock_parts(head);
   ++kernel_.stats.vmstat.thp_split_page;
   if (cost) *cost += spent;
   return true;
@@ -115,6 +118,16 @@ void Split::map_zero_pages(Pfn head) {
       entry = Pte::make(kernel_.zero_page, (old.bits & kKept) | Pte::kUser | Pte::kAccessed | Pte::kSpecial);
       rmap_.drop_mapping(*mm, old);
     }
+  }
+}
+
+// mlock_vma_folio: small pages that a locked VMA maps again are locked, though the huge page was not.
+void Split::lock_parts(Pfn head) {
+  for (Pfn page = head; page < head + kHugePages; ++page) {
+    if (kernel_.memory.frame(page).used_as() != FrameUse::anon) continue;
+    rmap_.for_each_mapping(page, [&](AddressSpace& mm, VirtAddr va, Pte&, PageSize) {
+      if (mm.find(va)->is(Vma::kLocked)) kernel_.memory.frame(page).set(Frame::kUnevictable);
+    });
   }
 }
 

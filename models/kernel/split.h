@@ -44,6 +44,7 @@ class Split {
  private:
   bool can_split(Pfn head);
   void map_zero_pages(Pfn head);
+  void lock_parts(Pfn head);
   bool is_unmapped_in_parts(Pfn head);
   Duration drop_file_pmd(AddressSpace& mm, VirtAddr base, CpuId initiator);
   Duration note_split(AddressSpace& mm, VirtAddr base, CpuId initiator);

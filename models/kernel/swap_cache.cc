@@ -96,7 +96,10 @@ void SwapCache::start_write(Pfn pfn, Write* written) {
              "frame {:#x} written to swap with flags {:#x}", pfn.value, frame.flags);
   frame.clear(Frame::kDirty);
   frame.set(Frame::kWriteback);
-  kernel_.stats.vmstat.pswpout += note_contents(pfn) ? 0 : pages_of(pfn);
+  if (!note_contents(pfn)) {
+    kernel_.stats.vmstat.pswpout += pages_of(pfn);
+    kernel_.stats.vmstat.thp_swpout += pages_of(pfn) > 1;
+  }
   ++writes_in_flight_;
   submit(pfn, true, written);
 }
