@@ -93,6 +93,7 @@ void Collapse::Context::put_back() {
 void Collapse::Context::put_back(Pfn folio) {
   collapse.locks_.unlock(folio);
   collapse.reclaim_.putback(folio);
+  if (kernel.rules.multi_gen_lru) kernel.memory.frame(folio).clear(Frame::kReferenced);
   collapse.rmap_.free_if_unused(folio);
 }
 

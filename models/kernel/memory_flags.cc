@@ -94,6 +94,7 @@ void MemoryCalls::mlock(SyscallRequest& request, AddressSpace& mm, SyscallEffect
     if (vma.is(Vma::kLocked) || vma.is(Vma::kHugetlb) || vma.is(Vma::kIo)) return 0;
     change_flags(mm, vma, part, vma.flags | Vma::kLocked, request.cpu, effect);
     mark_locked(mm, part, true);
+    reclaim_.drain_locked();
     return 0;
   });
   if (request.error == 0) request.error = populate_locked(mm, range, effect);

@@ -1,5 +1,7 @@
 #include "models/kernel/reclaim.h"
 
+#include <algorithm>
+
 #include "models/kernel/reclaim_worker.h"
 #include "models/kernel/split.h"
 
@@ -43,10 +45,22 @@ void Reclaim::activate(Pfn pfn) {
 
 void Reclaim::mark_accessed(Pfn pfn) {
   Frame& frame = kernel_.memory.frame(pfn);
+  const bool is_unevictable = frame.is(Frame::kUnevictable) && !std::ranges::count(locked_, pfn);
+  if (kernel_.rules.multi_gen_lru) {
+    if (!is_unevictable) frame.set(Frame::kReferenced);
+    return;
+  }
   if (!frame.is(Frame::kReferenced)) return frame.set(Frame::kReferenced);
-  if (frame.is(Frame::kUnevictable) || frame.is(Frame::kActive)) return;
+  if (is_unevictable || frame.is(Frame::kActive)) return;
   activate(pfn);
   frame.clear(Frame::kReferenced);
+}
+
+void Reclaim::lock_new(Pfn pfn) {
+  Frame& frame = kernel_.memory.frame(pfn);
+  frame.set(Frame::kUnevictable);
+  locked_.push_back(pfn);
+  if (locked_.size() == kLockedBatch || frame.is(Frame::kHead)) drain_locked();
 }
 
 void Reclaim::rotate(Pfn pfn) {

@@ -47,9 +47,14 @@ class Reclaim {
   bool isolate(Pfn pfn);           // off its list for collapse or reclaim (sets kIsolated); false: not on a list
   void putback(Pfn pfn);           // where it came from
   void activate(Pfn pfn);
-  void mark_accessed(Pfn pfn);  // folio_mark_accessed: referenced at first, active the next time
-  void rotate(Pfn pfn);         // to the tail of its list
-  void deactivate(Pfn pfn);     // to the inactive list's tail (MADV_COLD, MADV_PAGEOUT, MADV_FREE)
+  // folio_mark_accessed: referenced at first; then active, or with multi-generation lists (rules) of a higher tier, which
+  // shows nowhere here. Those pass over what is on the unevictable list.
+  void mark_accessed(Pfn pfn);
+  // mlock_new_folio: a page mapped first by a locked VMA. It gets on the unevictable list with the rest of its batch.
+  void lock_new(Pfn pfn);
+  void drain_locked() { locked_.clear(); }
+  void rotate(Pfn pfn);      // to the tail of its list
+  void deactivate(Pfn pfn);  // to the inactive list's tail (MADV_COLD, MADV_PAGEOUT, MADV_FREE)
   std::uint64_t lru_pages() const { return lru_.pages(); }
   const Lru& lru() const { return lru_; }
 
@@ -123,6 +128,9 @@ class Reclaim {
   PageLocks& locks_;
   Split* split_ = nullptr;
   Lru lru_;
+  // Simplified: one mlock batch for all CPUs.
+  static constexpr std::size_t kLockedBatch = 31;  // PAGEVEC_SIZE from 6.10 on
+  std::vector<Pfn> locked_;
   std::vector<std::unique_ptr<Worker>> workers_;  // the first is kswapd; the others are a pool
   std::vector<std::unique_ptr<Writing>> writings_;
   std::vector<Writing*> free_writings_;

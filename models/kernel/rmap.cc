@@ -68,7 +68,7 @@ void Rmap::set_anon(Pfn pfn, Vma& vma, VirtAddr va) {
   Frame& f = kernel_.memory.frame(pfn);
   f.mapping = vma.anon_vma;
   f.index = vma.page_index(va) & ((1ULL << 48) - 1);
-  if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
+  if (vma.is(Vma::kLocked)) reclaim_->lock_new(pfn);
 }
 
 // One more PTE maps the 4 KiB page.

@@ -73,6 +73,7 @@ struct Rules {
   bool swaps_out_pte_mapped_whole;  // a huge page mapped by PTEs goes out whole unless partly unmapped
   bool batches_zaps;                // entries of one huge page are zapped together: no part of it is left in between
   bool uffd_protects_many_vmas;     // UFFDIO_WRITEPROTECT may span VMAs
+  bool multi_gen_lru;  // CONFIG_LRU_GEN_ENABLED, as Debian builds it: what an access and an isolation do to a page
   bool mlocks_pte_mapped_whole;     // mlock locks a huge page mapped by PTEs if it covers it whole (else: never)
   bool swaps_out_huge_shmem_whole;  // a huge page of shared memory goes to swap unsplit, as one entry of its file
   bool swap_in_maps_writable;       // a page of one user only comes back writable, even for a read
@@ -134,6 +135,7 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.swaps_out_pte_mapped_whole = true;
   v6_12.batches_zaps = true;
   v6_12.uffd_protects_many_vmas = true;
+  v6_12.multi_gen_lru = true;
   v6_12.mlocks_pte_mapped_whole = true;
   v6_12.swaps_out_huge_shmem_whole = true;  // seen on 6.12.117 of Debian
   v6_12.swap_in_maps_writable = true;       // seen on 6.12.117 of Debian
