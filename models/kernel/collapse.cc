@@ -147,8 +147,14 @@ void Collapse::Context::begin_swap_in() {
   if (!mm().table().pmd_is_table(request->base)) return fail(collapse.state_of_pmd(mm(), request->base));
   const auto& entries = mm().table().pte_table(request->base);
   while (next_entry < kHugePages && !entries[next_entry].swap()) ++next_entry;
-  if (next_entry == kHugePages) return lock_for_write();
+  if (next_entry == kHugePages) return all_swapped_in();
   spend(kernel.config.costs.fault_swap, &KhugepagedStats::cpu_swapin, swap_in_);
+}
+
+// The pages just read are needed on their list, without the reference of their batch.
+void Collapse::Context::all_swapped_in() {
+  if (request->swapin->swapped_in > 0) collapse.reclaim_.batches().drain(request->cpu);
+  lock_for_write();
 }
 
 // Comes again after a wait for the device.
@@ -156,7 +162,7 @@ void Collapse::Context::swap_in_done() {
   const VirtAddr va = request->base + next_entry * kPageBytes;
   const Pte* pte = mm().table().pte(va);
   if (!pte || !pte->swap()) return begin_swap_in();
-  const PageFault::SwapIn outcome = collapse.faults_.swap_in(mm(), *vma, va, device_);
+  const PageFault::SwapIn outcome = collapse.faults_.swap_in(mm(), *vma, va, request->cpu, device_);
   switch (outcome) {
     case PageFault::SwapIn::swapped_in: ++request->swapin->swapped_in; return begin_swap_in();
     case PageFault::SwapIn::must_wait: return;

@@ -35,6 +35,7 @@ struct Collapse::Context {
   // --- 3: swap in, entry by entry ---
   void begin_swap_in();
   void swap_in_done();
+  void all_swapped_in();
   void give_up_swap_in(ScanResult why);
   // --- 4, 5: mmap_lock for write, VMA lock, revalidate again ---
   void lock_for_write();

@@ -93,7 +93,6 @@ void Collapse::Context::put_back() {
 void Collapse::Context::put_back(Pfn folio) {
   collapse.locks_.unlock(folio);
   collapse.reclaim_.putback(folio);
-  if (kernel.rules.multi_gen_lru) kernel.memory.frame(folio).clear(Frame::kReferenced);
   collapse.rmap_.free_if_unused(folio);
 }
 
@@ -106,6 +105,7 @@ void Collapse::Context::begin_commit() {
 // No flush: the PMD was empty. The emptied table is deposited under the huge page.
 void Collapse::Context::commit_done() {
   collapse.rmap_.commit_collapse(mm(), *vma, request->base, head, huge_leaf(), table, kHugePages);
+  collapse.reclaim_.add_new(head, request->cpu);
   table = nullptr;
   ++mm().mappings()[vma->mapping].collapsed;
   drop_lock();

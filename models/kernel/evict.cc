@@ -117,7 +117,7 @@ Reclaim::Verdict Reclaim::drop_lazyfree(Pfn pfn, std::vector<MappedAt>& mappings
     frame.clear(Frame::kLazyFree);
     return Verdict::activate;
   }
-  if (frame.is(Frame::kHead) && !kernel_.rules.discards_huge_whole) {
+  if (frame.is(Frame::kHead)) {
     split_pmds(pfn, mappings, batch);
     if (!collect(pfn, mappings)) return Verdict::keep;
   }

@@ -34,7 +34,8 @@ void PageFault::Context::install_anon() {
   if (!entry_is_free(anon_ready_)) return;
   if (!unchanged_entry()) return lost_race();
   const Pte pte = small_pte(page, Pte::kWritable | Pte::kDirty);
-  fault.rmap_.map_new_anon(*mm, *vma, page_address(), std::exchange(page, kNoPfn), pte);
+  fault.rmap_.map_new_anon(*mm, *vma, page_address(), page, pte);
+  add_to_lru(std::exchange(page, kNoPfn));
   if (!seen.none()) flush_page();
   resolved();
 }
@@ -49,6 +50,7 @@ void PageFault::Context::write_protected() {
 }
 
 // wp_can_reuse_anon_folio(): nobody else can reach the page. A 4 KiB page of a huge one only if it is known exclusive.
+// A reference that this CPU's batch holds is got rid of; one of another CPU's batch makes for a copy.
 bool PageFault::Context::may_take_over(Pfn pfn, Pte pte) {
   const PhysicalMemory& memory = kernel.memory;
   const Frame& frame = memory.frame(pfn);
@@ -57,7 +59,8 @@ bool PageFault::Context::may_take_over(Pfn pfn, Pte pte) {
   const Pfn head = memory.head_of(pfn);
   const bool is_large = memory.frame(head).is(Frame::kHead);
   if (is_large && (!kernel.rules.reuses_lone_subpage || fault.rmap_.folio_mapcount(head) != 1)) return false;
-  if (memory.frame(head).pins > 0) return false;
+  if (!frame.is(Frame::kLru)) drain_lru();
+  if (memory.frame(head).extra_references() > 0) return false;
   if (is_large) return !memory.frame(head).is(Frame::kSwapCache);
   return !frame.is(Frame::kSwapCache) || fault.swap_cache_.remove_if_unused(pfn);
 }
@@ -91,7 +94,8 @@ void PageFault::Context::install_copy() {
   if (!entry_is_free(copy_ready_)) return;
   if (!unchanged_entry()) return lost_race();
   const Pte pte = small_pte(page, Pte::kWritable | Pte::kDirty);
-  fault.rmap_.map_new_anon(*mm, *vma, page_address(), std::exchange(page, kNoPfn), pte);
+  fault.rmap_.map_new_anon(*mm, *vma, page_address(), page, pte);
+  add_to_lru(std::exchange(page, kNoPfn));
   fault.rmap_.drop_mapping(*mm, seen);
   drop_source();
   if (!seen.none()) flush_page();

@@ -36,6 +36,8 @@ struct PageFault::Context {
 
   // fault_memory.cc: frames and moving them
   Pfn allocate(unsigned order, FrameUse use);  // kNoPfn: below min
+  void add_to_lru(Pfn pfn) const;
+  void drain_lru() const;          // of this CPU
   bool take_page(FrameUse use);    // `page` for one 4 KiB page; false: reclaim is under way, all begins again
   [[noreturn]] void over_limit();  // of the control group
   bool ensure_pte_table();         // likewise
@@ -113,6 +115,7 @@ struct PageFault::Context {
 
   // fault_swap.cc
   void swap_fault();
+  bool drains_before_write(Pfn cached) const;
   void install_swapped();
 
   // Lets `d` pass, then `Method` goes on.

@@ -33,7 +33,7 @@ void PageFault::Context::file_read_begin(std::uint64_t index) {
   if (!take_page(FrameUse::file)) return;
   file_page = std::exchange(page, kNoPfn);
   cache().add(vma->file, index, file_page);
-  fault.reclaim_.add(file_page, false);
+  add_to_lru(file_page);
   if (timeless) return file_missing();
   fault.locks_.try_lock(file_page);
   release_lock();

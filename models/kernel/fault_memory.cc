@@ -20,6 +20,15 @@ Pfn PageFault::Context::allocate(unsigned order, FrameUse use) {
   return *pfn;
 }
 
+// Before time 0 there are no batches.
+void PageFault::Context::add_to_lru(Pfn pfn) const {
+  timeless ? fault.reclaim_.add(pfn, false) : fault.reclaim_.add_new(pfn, request->cpu);
+}
+
+void PageFault::Context::drain_lru() const {
+  if (!timeless) fault.reclaim_.batches().drain(request->cpu);
+}
+
 bool PageFault::Context::take_page(FrameUse use) {
   page = allocate(0, use);
   if (page == kNoPfn) reclaim_memory(Reclaim::kSwapClusterMax);

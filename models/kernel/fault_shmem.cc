@@ -35,7 +35,7 @@ void PageFault::Context::huge_shmem_cleared() {
   const Pfn head = std::exchange(page, kNoPfn);
   kernel.memory.frame(head).set(Frame::kDirty);
   cache().add(vma->file, index / kHugePages * kHugePages, head);
-  fault.reclaim_.add(head, false);
+  add_to_lru(head);
   ++kernel.stats.vmstat.thp_file_alloc;
   file_missing();
 }
@@ -45,7 +45,7 @@ void PageFault::Context::shmem_cleared() {
   if (!cache().find(vma->file, index).none()) return lost_race();
   const Pfn pfn = std::exchange(page, kNoPfn);
   cache().add(vma->file, index, pfn);
-  fault.reclaim_.add(pfn, false);
+  add_to_lru(pfn);
   file_missing();
 }
 
@@ -57,8 +57,8 @@ void PageFault::Context::shmem_swapped(SwapSlot slot) {
     return wait_for_page(kernel.memory.head_of(*cached));
   if (cached) return pass<&Context::shmem_swapped_in>(costs().fault_swap, shmem_swap_ready_);
   SIM_ASSERT(!timeless, "the shared page at {:#x} is swapped out before time 0", va.value);
-  Pfn reading = fault.read_slot(slot, FrameUse::file, AllocLevel::low);
-  if (reading == kNoPfn) reading = fault.read_slot(slot, FrameUse::file, AllocLevel::min);
+  Pfn reading = fault.read_slot(slot, FrameUse::file, AllocLevel::low, request->cpu);
+  if (reading == kNoPfn) reading = fault.read_slot(slot, FrameUse::file, AllocLevel::min, request->cpu);
   fault.reclaim_.wake_kswapd_if_low();
   if (reading == kNoPfn) return reclaim_memory(Reclaim::kSwapClusterMax);
   wait_for_read(reading);
@@ -81,12 +81,12 @@ bool PageFault::take_shmem_from_swap(FileId file, std::uint64_t index) {
   return true;
 }
 
-PageFault::SwapIn PageFault::swap_in_shmem(FileId file, std::uint64_t index, Event& done) {
+PageFault::SwapIn PageFault::swap_in_shmem(FileId file, std::uint64_t index, CpuId cpu, Event& done) {
   const PageCache::Entry entry = kernel_.page_cache->find(file, index);
   if (!entry.swap() || take_shmem_from_swap(file, index)) return SwapIn::swapped_in;
   auto reading = swap_cache_.find(entry.slot());
   if (!reading) {
-    const Pfn pfn = read_slot(entry.slot(), FrameUse::file, AllocLevel::min);
+    const Pfn pfn = read_slot(entry.slot(), FrameUse::file, AllocLevel::min, cpu);
     if (pfn == kNoPfn) return SwapIn::failed;
     reading = pfn;
     ++kernel_.stats.vmstat.pgmajfault;

@@ -30,15 +30,6 @@ void FileCollapse::scan_and_collapse(Request& request) {
   idle->start(request);
 }
 
-void FileCollapse::drain_lru() {
-  for (const Unlisted& page : unlisted_) {
-    const auto pfn = kernel_.page_cache->find_page(page.file, page.index);
-    if (pfn && !kernel_.memory.frame(kernel_.memory.head_of(*pfn)).is(Frame::kIsolated))
-      reclaim_.add(kernel_.memory.head_of(*pfn), false);
-  }
-  unlisted_.clear();
-}
-
 // --- the scan ---
 
 void FileCollapse::Context::start(Request& asked) {
@@ -197,17 +188,13 @@ void FileCollapse::Context::read_in() {
 // Comes again after a wait for the device.
 void FileCollapse::Context::swapped_in() {
   const std::uint64_t index = request->first + next_index;
-  const bool was_swapped = cache.find(request->file, index).swap();
-  switch (collapse.faults_.swap_in_shmem(request->file, index, swap_in_)) {
+  switch (collapse.faults_.swap_in_shmem(request->file, index, request->cpu, swap_in_)) {
     case PageFault::SwapIn::must_wait: return;
     case PageFault::SwapIn::retry: return begin_rollback(ScanResult::PAGE_LOCK);
     case PageFault::SwapIn::failed: return begin_rollback(ScanResult::FAIL);
     case PageFault::SwapIn::swapped_in: break;
   }
-  if (was_swapped && !kernel.rules.drains_lru_for_file_collapse) {
-    if (const auto pfn = cache.find_page(request->file, index)) collapse.reclaim_.remove(*pfn);
-    collapse.unlisted_.push_back({request->file, index});
-  }
+  if (kernel.rules.drains_lru_for_shmem_collapse) collapse.reclaim_.batches().drain(request->cpu);
   gather();
 }
 
@@ -221,11 +208,12 @@ void FileCollapse::Context::read_file() {
     if (!pfn) break;
     ++kernel.stats.vmstat.pgalloc;
     cache.add(request->file, index, *pfn);
-    collapse.reclaim_.add(*pfn, false);
+    collapse.reclaim_.add_new(*pfn, request->cpu);
     collapse.locks_.try_lock(*pfn);
     reading.push_back(*pfn);
     ++pages;
   }
+  collapse.reclaim_.batches().drain(request->cpu);
   if (pages == 0) return begin_rollback(ScanResult::FAIL);
   kernel.queue.schedule_after(read_, kernel.config.costs.file_read * pages);
 }

@@ -50,9 +50,6 @@ class FileCollapse {
   ~FileCollapse();
   void scan_and_collapse(Request& request);
   FileTables& tables() { return tables_; }
-  // lru_add_drain_all(): pages read for a collapse get on their list (rules.drains_lru_for_file_collapse: they are
-  // already).
-  void drain_lru();
 
  private:
   struct Context;
@@ -68,11 +65,6 @@ class FileCollapse {
   Reclaim& reclaim_;
   FileTables& tables_;
   FileWriteback writeback_;
-  struct Unlisted {
-    FileId file;
-    std::uint64_t index;
-  };
-  std::vector<Unlisted> unlisted_;  // read, and not on an LRU list yet
   std::vector<std::unique_ptr<Context>> contexts_;
 };
 

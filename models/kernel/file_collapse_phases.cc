@@ -70,7 +70,7 @@ void FileCollapse::Context::begin_commit() {
 void FileCollapse::Context::commit_done() {
   release_old(cache.replace_block(request->file, request->first, head));
   if (is_shmem()) kernel.memory.frame(head).set(Frame::kDirty);
-  collapse.reclaim_.add(head, false);
+  collapse.reclaim_.add_new(head, request->cpu);
   const ScanResult of_asker = collapse.tables_.retract(request->file, request->first, head, asker());
   collapse.locks_.unlock(head);
   if (kernel.rules.defers_busy_tables) return finish(of_asker);

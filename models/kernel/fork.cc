@@ -46,7 +46,7 @@ void MemoryCalls::exec(const SyscallRequest& request, AddressSpace& mm) {
   process.mm->memcg = mm.memcg;
   process.mm->thp = mm.thp;
   if (!request.name.empty()) process.name = mapping_name(request.name);
-  tear_down(mm);
+  tear_down(mm, request.cpu);
 }
 
 // mmput: from here on khugepaged turns away from the address space; a collapse under way gives up at its next look.
@@ -56,7 +56,8 @@ void MemoryCalls::leave(AddressSpace& mm) {
 }
 
 // exit_mmap.
-void MemoryCalls::tear_down(AddressSpace& mm) {
+void MemoryCalls::tear_down(AddressSpace& mm, CpuId cpu) {
+  reclaim_.batches().drain(cpu);
   std::vector<FileId> shmem;
   for (const auto& [start, vma] : mm.vmas())
     if (PageCache::is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);

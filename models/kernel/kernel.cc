@@ -45,7 +45,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       collapse_(context_, rmap_, faults_, locks_, reclaim_, split_),
       file_tables_(context_, rmap_, entry_),
       file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_),
-      khugepaged_(context_, collapse_, file_collapse_),
+      khugepaged_(context_, collapse_, file_collapse_, reclaim_.batches()),
       syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_,
                 entry_) {
   context_.page_cache = &page_cache_;

@@ -37,7 +37,7 @@ struct Kernel::Census {
   FrameCounts cached;                                       // frames of the page cache
   tsl::robin_map<std::uint64_t, std::uint32_t> swap_users;  // by slot
   // What the frames say.
-  std::uint64_t table_frames = 0, in_flight = 0;
+  std::uint64_t table_frames = 0, in_flight = 0, batched = 0;
 
   void count_page_tables();
   void count_frames();
@@ -91,11 +91,15 @@ void Kernel::Census::count_frames() {
   }
   SIM_ASSERT(seen == allocated, "{} frames are allocated, {} found", allocated, seen);
   SIM_ASSERT(tables == table_frames, "{} frames hold page tables, the address spaces count {}", tables, table_frames);
+  const std::uint64_t waiting = kernel.reclaim_.batches().pages();
+  SIM_ASSERT(batched == waiting, "{} frames are marked as in a batch, the batches hold {}", batched, waiting);
   SIM_ASSERT(!at_rest || in_flight == 0, "{} pages belong to nobody", in_flight);
 }
 
 void Kernel::Census::count_block(Pfn block) {
   const Frame& f = memory.frame(block);
+  batched += f.in_batch;
+  SIM_ASSERT(!f.in_batch || !f.is(Frame::kLru), "frame {:#x} is in a batch and on a list", block.value);
   switch (f.used_as()) {
     case FrameUse::anon: return check_anon(block);
     case FrameUse::file: return check_file(block);
@@ -121,14 +125,14 @@ void Kernel::Census::check_file(Pfn block) {
     SIM_ASSERT(cached.of(p) == (first.mapping != 0) || !at_rest, "frame {:#x} stands {} times in the page cache",
                p.value, cached.of(p));
   if (first.is(Frame::kSwapCache)) count_swap_cache(block);
-  else in_flight += first.mapping == 0;
+  else in_flight += first.mapping == 0 && !first.in_batch;
 }
 
 void Kernel::Census::check_anon(Pfn block) {
   const Frame& first = memory.frame(block);
   const std::uint32_t mappings = check_map_counts(block);
   if (first.is(Frame::kSwapCache)) count_swap_cache(block);
-  else if (mappings == 0 && first.pins == 0) ++in_flight;
+  else if (mappings == 0 && first.extra_references() == 0) ++in_flight;
 }
 
 // Returns how many entries map the page or a part of it.

@@ -14,8 +14,8 @@ constexpr Duration kShortestSleep = std::chrono::microseconds(1);
 
 }  // namespace
 
-Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse)
-    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse) {}
+Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse, LruBatches& lru_batches)
+    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse), lru_batches_(lru_batches) {}
 
 Khugepaged::~Khugepaged() = default;
 
@@ -111,7 +111,7 @@ void Khugepaged::wake() {
   progress_ = 0;
   pass_through_head_ = 0;
   alloc_slept_ = false;
-  file_collapse_.drain_lru();
+  lru_batches_.drain_all();
   scan_next_mm();
 }
 

@@ -27,7 +27,7 @@ namespace collapsar {
 
 class Khugepaged : public KhugepagedEntry {
  public:
-  Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse);
+  Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse, LruBatches& lru_batches);
   ~Khugepaged() override;
   // The thread runs while THP is on: call at the start, and after each change of `enabled` (start_stop_khugepaged).
   void start_or_stop();
@@ -106,6 +106,7 @@ class Khugepaged : public KhugepagedEntry {
   KernelContext& kernel_;
   Collapse& collapse_;
   FileCollapse& file_collapse_;
+  LruBatches& lru_batches_;
   Scan scan_;
   tsl::robin_map<Asid, std::list<MmSlot>::iterator> mm_slots_hash_;
 

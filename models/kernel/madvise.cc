@@ -17,10 +17,20 @@ void MemoryCalls::madvise(SyscallRequest& request, AddressSpace& mm, SyscallEffe
                             [&](Vma& vma, VirtRange part) { return advise(request, mm, vma, part, effect); });
 }
 
+namespace {
+
+// lru_add_drain() before pages are looked at. Where a check refuses the advice before that, nobody can tell.
+bool drains_lru(Advice advice) {
+  return advice == Advice::dontneed || advice == Advice::free || advice == Advice::cold || advice == Advice::pageout;
+}
+
+}  // namespace
+
 // madvise_vma_behavior
 int MemoryCalls::advise(const SyscallRequest& request, AddressSpace& mm, Vma& vma, VirtRange part,
                         SyscallEffect& effect) {
   const bool is_locked = vma.is(Vma::kLocked);
+  if (drains_lru(Advice(request.advice))) reclaim_.batches().drain(request.cpu);
   switch (Advice(request.advice)) {
     case Advice::hugepage:
     case Advice::nohugepage: return advise_huge(request, mm, vma, part, effect);
@@ -28,7 +38,7 @@ int MemoryCalls::advise(const SyscallRequest& request, AddressSpace& mm, Vma& vm
     case Advice::free: return is_locked || !vma.is_anonymous() ? EINVAL : free_lazily(mm, vma, part, effect);
     case Advice::cold: return is_locked ? EINVAL : make_cold(mm, part, false, effect);
     case Advice::pageout: return is_locked ? EINVAL : make_cold(mm, part, true, effect);
-    case Advice::willneed: return will_need(mm, part);
+    case Advice::willneed: return will_need(mm, part, request.cpu);
     case Advice::populate_read:
     case Advice::populate_write:
     case Advice::normal:
@@ -92,9 +102,9 @@ int MemoryCalls::dont_need(AddressSpace& mm, VirtRange part, CpuId cpu, SyscallE
 // --- WILLNEED ---
 
 // swapin_walk_pmd_entry, force_shm_swapin_readahead: reads are started, nobody waits for them.
-int MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
+int MemoryCalls::will_need(AddressSpace& mm, VirtRange range, CpuId cpu) {
   mm.for_each(range, [&](Vma& vma) {
-    if (PageCache::is_shmem(vma.file)) will_need_shmem(vma, vma.range.intersect(range));
+    if (PageCache::is_shmem(vma.file)) will_need_shmem(vma, vma.range.intersect(range), cpu);
   });
   mm.table().visit(range, [&](VirtAddr, Pte& pte, PageSize) {
     if (!pte.swap() || swap_cache_.find(pte.swap_slot())) return;
@@ -102,13 +112,14 @@ int MemoryCalls::will_need(AddressSpace& mm, VirtRange range) {
     if (!frame) return;
     ++kernel_.stats.vmstat.pgalloc;
     swap_cache_.start_read(pte.swap_slot(), *frame);
-    reclaim_.add(*frame, false);
+    reclaim_.add_new(*frame, cpu);
   });
+  reclaim_.batches().drain(cpu);
   reclaim_.wake_kswapd_if_low();
   return 0;
 }
 
-void MemoryCalls::will_need_shmem(const Vma& vma, VirtRange range) {
+void MemoryCalls::will_need_shmem(const Vma& vma, VirtRange range, CpuId cpu) {
   for (VirtAddr va = range.start; va < range.end; va += kPageBytes) {
     const PageCache::Entry entry = kernel_.page_cache->find(vma.file, vma.page_index(va));
     if (!entry.swap() || swap_cache_.find(entry.slot())) continue;
@@ -117,7 +128,7 @@ void MemoryCalls::will_need_shmem(const Vma& vma, VirtRange range) {
     ++kernel_.stats.vmstat.pgalloc;
     kernel_.memory.frame(*frame).set(Frame::kSwapBacked);
     swap_cache_.start_read(entry.slot(), *frame);
-    reclaim_.add(*frame, false);
+    reclaim_.add_new(*frame, cpu);
   }
 }
 

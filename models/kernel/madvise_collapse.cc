@@ -53,8 +53,9 @@ bool goes_on_after(ScanResult result) {
 
 }  // namespace
 
-MadviseCollapse::MadviseCollapse(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse)
-    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse) {
+MadviseCollapse::MadviseCollapse(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse,
+                                 LruBatches& lru_batches)
+    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse), lru_batches_(lru_batches) {
   waiter_.granted = &locked_;
   waiter_.owner = LockOwner::madvise_collapse;
 }
@@ -70,7 +71,6 @@ void MadviseCollapse::start(AddressSpace& mm, TaskId task, CpuId cpu, VirtRange 
   request_.owner = LockOwner::madvise_collapse;
   request_.cpu = cpu;
   request_.done = &scanned_;
-  file_collapse_.drain_lru();
   take_lock(&MadviseCollapse::begin_vma);
 }
 
@@ -104,6 +104,7 @@ void MadviseCollapse::begin_vma() {
     error_ = EINVAL;
     return finish();
   }
+  lru_batches_.drain_all();
   vma_end_ = part.end;
   address_ = first_ = align_up(part.start, kHugeBytes);
   end_ = huge_base(part.end);

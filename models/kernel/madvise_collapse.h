@@ -12,7 +12,7 @@ namespace collapsar {
 
 class MadviseCollapse {
  public:
-  MadviseCollapse(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse);
+  MadviseCollapse(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse, LruBatches& lru_batches);
   // Collapses what it can of `range`; schedules `done` at the end. Requires: the last call is done.
   void start(AddressSpace& mm, TaskId task, CpuId cpu, VirtRange range, Event& done);
   int error() const { return error_; }  // of the last call: 0 or an errno
@@ -41,6 +41,7 @@ class MadviseCollapse {
   KernelContext& kernel_;
   Collapse& collapse_;
   FileCollapse& file_collapse_;
+  LruBatches& lru_batches_;
   Event locked_ = event<&MadviseCollapse::locked>(this, "madvise_collapse.locked", Phase::kernel);
   Event scanned_ = event<&MadviseCollapse::scanned>(this, "madvise_collapse.scanned", Phase::kernel);
   Event file_scanned_ = event<&MadviseCollapse::file_scanned>(this, "madvise_collapse.file", Phase::kernel);

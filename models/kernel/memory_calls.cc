@@ -76,7 +76,7 @@ SyscallEffect MemoryCalls::apply(SyscallRequest& request, AddressSpace& mm) {
     case Op::userfaultfd: userfaultfd(request, mm, effect); break;
     case Op::fork: fork(request, mm, effect); break;
     case Op::exec: exec(request, mm); break;
-    case Op::exit: tear_down(mm), processes_.end(processes_.of(request.task)); break;
+    case Op::exit: tear_down(mm, request.cpu), processes_.end(processes_.of(request.task)); break;
     case Op::thread: request.new_task = processes_.new_task(processes_.of(request.task)); break;
     case Op::thread_exit: processes_.end_task(request.task); break;
     case Op::add_vma: add_image_vma(request, mm); break;
@@ -144,6 +144,7 @@ void MemoryCalls::unmap(AddressSpace& mm, VirtRange range, CpuId cpu, SyscallEff
     if (PageCache::is_shmem(vma.file) && !std::ranges::count(shmem, vma.file)) shmem.push_back(vma.file);
   });
   if (!is_mapped) return;
+  reclaim_.batches().drain(cpu);  // unmap_region
   effect.cost += split_.split_borders(mm, range, cpu);
   mm.split_at(range);
   const Rmap::Zapped zapped = rmap_.zap_range(mm, range);

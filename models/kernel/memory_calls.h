@@ -132,8 +132,8 @@ class MemoryCalls {
   int dont_need(AddressSpace& mm, VirtRange part, CpuId cpu, SyscallEffect& effect);
   int free_lazily(AddressSpace& mm, const Vma& vma, VirtRange part, SyscallEffect& effect);
   int make_cold(AddressSpace& mm, VirtRange part, bool page_out, SyscallEffect& effect);
-  int will_need(AddressSpace& mm, VirtRange range);
-  void will_need_shmem(const Vma& vma, VirtRange range);
+  int will_need(AddressSpace& mm, VirtRange range, CpuId cpu);
+  void will_need_shmem(const Vma& vma, VirtRange range, CpuId cpu);
   // madvise_reclaim.cc
   enum class LargePage : std::uint8_t { whole, look_again, pass_over, end_table };
   LargePage deal_with_large(AddressSpace& mm, VirtRange part, std::uint64_t& length, SyscallEffect& effect);
@@ -157,7 +157,7 @@ class MemoryCalls {
   void fork(SyscallRequest& request, AddressSpace& mm, SyscallEffect& effect);
   void copy_image(AddressSpace& parent, AddressSpace& child);
   void exec(const SyscallRequest& request, AddressSpace& mm);
-  void tear_down(AddressSpace& mm);
+  void tear_down(AddressSpace& mm, CpuId cpu);
 
   // Calls visit(Vma&, VirtRange part) -> errno for each VMA of the range, from below; ends at the first error, and at a
   // hole (ENOMEM) unless `past_holes`. visit may split and merge VMAs.

@@ -93,8 +93,8 @@ void MemoryCalls::mlock(SyscallRequest& request, AddressSpace& mm, SyscallEffect
   request.error = walk_vmas(mm, range, /*past_holes=*/false, [&](Vma& vma, VirtRange part) {
     if (vma.is(Vma::kLocked) || vma.is(Vma::kHugetlb) || vma.is(Vma::kIo)) return 0;
     change_flags(mm, vma, part, vma.flags | Vma::kLocked, request.cpu, effect);
+    reclaim_.batches().drain(request.cpu);
     mark_locked(mm, part, true);
-    reclaim_.drain_locked();
     return 0;
   });
   if (request.error == 0) request.error = populate_locked(mm, range, effect);
@@ -105,6 +105,7 @@ void MemoryCalls::munlock(SyscallRequest& request, AddressSpace& mm, SyscallEffe
   request.error = walk_vmas(mm, range, /*past_holes=*/false, [&](Vma& vma, VirtRange part) {
     if (!vma.is(Vma::kLocked)) return 0;
     change_flags(mm, vma, part, vma.flags & ~std::uint32_t(Vma::kLocked), request.cpu, effect);
+    reclaim_.batches().drain(request.cpu);
     mark_locked(mm, part, false);
     return 0;
   });

@@ -211,7 +211,7 @@ struct PageFault::Populate {
 void PageFault::Populate::touch(const PageTable::Leaf& leaf) {
   Pte& entry = *leaf.entry;
   if (entry.huge()) entry.set(Pte::kAccessed | bits_if(request.access == Access::write, Pte::kDirty));
-  else if (!entry.zero_page()) fault.reclaim_.mark_accessed(fault.kernel_.memory.head_of(entry.pfn()));
+  else if (!entry.zero_page()) fault.reclaim_.mark_accessed(fault.kernel_.memory.head_of(entry.pfn()), request.cpu);
 }
 
 // faultin_page() for what follow_page() does not find.

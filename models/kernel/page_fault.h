@@ -47,10 +47,10 @@ class PageFault : public FaultHandler {
   // drop mmap_lock and give up. `must_wait` (synchronous devices): the read has been started and `done` comes when it is
   // finished; ask again then. `failed`: no memory.
   enum class SwapIn : std::uint8_t { swapped_in, must_wait, retry, failed };
-  SwapIn swap_in(AddressSpace& mm, Vma& vma, VirtAddr va, Event& done);
+  SwapIn swap_in(AddressSpace& mm, Vma& vma, VirtAddr va, CpuId cpu, Event& done);
   // The same for a swapped-out page of shared memory, which comes back into the page cache; it always waits for the
   // device, as SGP_CACHE callers of shmem_get_folio() do.
-  SwapIn swap_in_shmem(FileId file, std::uint64_t index, Event& done);
+  SwapIn swap_in_shmem(FileId file, std::uint64_t index, CpuId cpu, Event& done);
   // kNoPfn: not allocated yet.
   Pfn huge_zero_page() const { return huge_zero_; }
   // Bytes of host memory, for the memory mark.
@@ -60,10 +60,10 @@ class PageFault : public FaultHandler {
   struct Context;   // one fault in progress
   struct Populate;  // one populate() in progress
   Context& context_of(TaskId task);
-  // Reads one slot into a fresh frame that enters the inactive list. kNoPfn: no memory.
-  Pfn read_slot(SwapSlot slot, FrameUse use, AllocLevel level);
+  // Reads one slot into a fresh frame that enters the LRU batch of `cpu`. kNoPfn: no memory.
+  Pfn read_slot(SwapSlot slot, FrameUse use, AllocLevel level, CpuId cpu);
   // Starts the read of `va`'s swap entry (and its neighbours') into a fresh frame. kNoPfn: no memory.
-  Pfn start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level);
+  Pfn start_swap_read(AddressSpace& mm, const Vma& vma, VirtAddr va, AllocLevel level, CpuId cpu);
   // Moves the unlocked page of the swap cache back into the page cache. False: it is not there, or locked.
   bool take_shmem_from_swap(FileId file, std::uint64_t index);
   bool leaves_swap_cache(const Vma& vma, Pfn head, bool is_write);

@@ -1,14 +1,17 @@
 #include "models/kernel/reclaim.h"
 
-#include <algorithm>
-
 #include "models/kernel/reclaim_worker.h"
 #include "models/kernel/split.h"
 
 namespace collapsar {
 
 Reclaim::Reclaim(KernelContext& kernel, Rmap& rmap, SwapCache& swap_cache, PageLocks& locks)
-    : kernel_(kernel), rmap_(rmap), swap_cache_(swap_cache), locks_(locks), lru_(kernel.memory) {
+    : kernel_(kernel),
+      rmap_(rmap),
+      swap_cache_(swap_cache),
+      locks_(locks),
+      lru_(kernel.memory),
+      batches_(kernel, rmap, lru_) {
   workers_.push_back(std::make_unique<Worker>(*this));
 }
 Reclaim::~Reclaim() = default;
@@ -16,7 +19,8 @@ Reclaim::~Reclaim() = default;
 // --- LRU ---
 
 void Reclaim::add(Pfn pfn, bool active) {
-  if (!kernel_.memory.frame(pfn).is(Frame::kLru)) lru_.add_head(pfn, active);
+  const Frame& frame = kernel_.memory.frame(pfn);
+  if (!frame.is(Frame::kLru) && !frame.in_batch) lru_.add_head(pfn, active);
 }
 
 void Reclaim::remove(Pfn pfn) {
@@ -34,7 +38,7 @@ bool Reclaim::isolate(Pfn pfn) {
 void Reclaim::putback(Pfn pfn) {
   Frame& frame = kernel_.memory.frame(pfn);
   frame.clear(Frame::kIsolated);
-  add(pfn, frame.is(Frame::kActive));
+  if (!frame.is(Frame::kLru) && !frame.in_batch) batches_.enter(pfn);
 }
 
 void Reclaim::activate(Pfn pfn) {
@@ -43,24 +47,15 @@ void Reclaim::activate(Pfn pfn) {
   kernel_.stats.vmstat.pgactivate += lru_.pages_of(pfn);
 }
 
-void Reclaim::mark_accessed(Pfn pfn) {
+void Reclaim::mark_accessed(Pfn pfn, CpuId cpu) {
   Frame& frame = kernel_.memory.frame(pfn);
-  const bool is_unevictable = frame.is(Frame::kUnevictable) && !std::ranges::count(locked_, pfn);
-  if (kernel_.rules.multi_gen_lru) {
-    if (!is_unevictable) frame.set(Frame::kReferenced);
-    return;
-  }
-  if (!frame.is(Frame::kReferenced)) return frame.set(Frame::kReferenced);
+  const bool is_unevictable = frame.is(Frame::kUnevictable) && !frame.in_batch;
+  if (kernel_.rules.multi_gen_lru && is_unevictable) return;
+  if (!frame.is(Frame::kReferenced) || kernel_.rules.multi_gen_lru) return frame.set(Frame::kReferenced);
   if (is_unevictable || frame.is(Frame::kActive)) return;
-  activate(pfn);
+  if (frame.is(Frame::kLru)) activate(pfn);
+  else batches_.activate(pfn, cpu);
   frame.clear(Frame::kReferenced);
-}
-
-void Reclaim::lock_new(Pfn pfn) {
-  Frame& frame = kernel_.memory.frame(pfn);
-  frame.set(Frame::kUnevictable);
-  locked_.push_back(pfn);
-  if (locked_.size() == kLockedBatch || frame.is(Frame::kHead)) drain_locked();
 }
 
 void Reclaim::rotate(Pfn pfn) {
@@ -113,8 +108,10 @@ void Reclaim::age_active(Lru::Kind kind, Batch& batch) {
   }
 }
 
-// One batch of SWAP_CLUSTER_MAX pages from the tail of an inactive list.
+// One batch of SWAP_CLUSTER_MAX pages from the tail of an inactive list. New pages of its own CPU count too (shrink_*_list
+// drain); kswapd has none.
 void Reclaim::shrink(Batch& batch) {
+  if (batch.cpu != kNoCpu) batches_.drain(batch.cpu);
   const Lru::Kind kind = pick_kind();
   if (inactive_is_low(kind)) age_active(kind, batch);
   const std::uint64_t present = lru_.pages(kind, false);

@@ -14,13 +14,14 @@
 //
 // Invariants:
 //  1. A frame is on at most one list: kLru set iff linked, kActive says which. Compound pages: the head only, counted as
-//     512.
+//     512. Pages that wait in a CPU's batch are on none, and reclaim does not find them.
 #pragma once
 
 #include <array>
 #include <string>
 
 #include "models/kernel/lru.h"
+#include "models/kernel/lru_batches.h"
 #include "models/kernel/page_lock.h"
 #include "models/kernel/rmap.h"
 #include "models/kernel/swap_cache.h"
@@ -42,17 +43,16 @@ class Reclaim {
   void set_split(Split& split) { split_ = &split; }
 
   // --- LRU ---
-  void add(Pfn pfn, bool active);  // nothing happens if it is on a list already
-  void remove(Pfn pfn);            // off its list, if it is on one
-  bool isolate(Pfn pfn);           // off its list for collapse or reclaim (sets kIsolated); false: not on a list
-  void putback(Pfn pfn);           // where it came from
+  void add(Pfn pfn, bool active);  // straight to its list, unless it is on one or in a batch
+  void add_new(Pfn pfn, CpuId cpu) { batches_.add(pfn, cpu); }  // by way of the CPU's batch
+  LruBatches& batches() { return batches_; }
+  void remove(Pfn pfn);   // off its list, if it is on one
+  bool isolate(Pfn pfn);  // off its list for collapse or reclaim (sets kIsolated); false: not on a list
+  void putback(Pfn pfn);  // where it came from
   void activate(Pfn pfn);
   // folio_mark_accessed: referenced at first; then active, or with multi-generation lists (rules) of a higher tier, which
   // shows nowhere here. Those pass over what is on the unevictable list.
-  void mark_accessed(Pfn pfn);
-  // mlock_new_folio: a page mapped first by a locked VMA. It gets on the unevictable list with the rest of its batch.
-  void lock_new(Pfn pfn);
-  void drain_locked() { locked_.clear(); }
+  void mark_accessed(Pfn pfn, CpuId cpu);
   void rotate(Pfn pfn);      // to the tail of its list
   void deactivate(Pfn pfn);  // to the inactive list's tail (MADV_COLD, MADV_PAGEOUT, MADV_FREE)
   std::uint64_t lru_pages() const { return lru_.pages(); }
@@ -128,9 +128,7 @@ class Reclaim {
   PageLocks& locks_;
   Split* split_ = nullptr;
   Lru lru_;
-  // Simplified: one mlock batch for all CPUs.
-  static constexpr std::size_t kLockedBatch = 31;  // PAGEVEC_SIZE from 6.10 on
-  std::vector<Pfn> locked_;
+  LruBatches batches_;
   std::vector<std::unique_ptr<Worker>> workers_;  // the first is kswapd; the others are a pool
   std::vector<std::unique_ptr<Writing>> writings_;
   std::vector<Writing*> free_writings_;

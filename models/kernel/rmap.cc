@@ -68,7 +68,7 @@ void Rmap::set_anon(Pfn pfn, Vma& vma, VirtAddr va) {
   Frame& f = kernel_.memory.frame(pfn);
   f.mapping = vma.anon_vma;
   f.index = vma.page_index(va) & ((1ULL << 48) - 1);
-  if (vma.is(Vma::kLocked)) reclaim_->lock_new(pfn);
+  if (vma.is(Vma::kLocked)) f.set(Frame::kUnevictable);
 }
 
 // One more PTE maps the 4 KiB page.
@@ -85,7 +85,6 @@ void Rmap::map_new_anon(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pt
   pte.set(Pte::kSoftExclusive);
   *mm.table().pte(va) = pte;
   count_mapping(mm, pfn);
-  reclaim_->add(pfn, false);  // lru_cache_add_inactive_or_unevictable
 }
 
 void Rmap::map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte leaf) {
@@ -97,7 +96,6 @@ void Rmap::map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte l
   ++kernel_.memory.pmd_mapcount(head);
   ++mm.huge_pages;
   mm.add_anon(kHugePages);
-  reclaim_->add(head, false);
 }
 
 void Rmap::map_again(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte) {
@@ -133,7 +131,6 @@ void Rmap::commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, 
   ++kernel_.memory.pmd_mapcount(head);
   ++mm.huge_pages;
   mm.add_anon(new_pages);
-  reclaim_->add(head, false);
 }
 
 void Rmap::pmd_was_split(AddressSpace& mm, VirtAddr base, Pfn head) {
@@ -292,7 +289,7 @@ void Rmap::free_if_unused(Pfn pfn) {
   constexpr std::uint16_t kHeld = Frame::kLocked | Frame::kIsolated | Frame::kWriteback;
   const Frame& f = kernel_.memory.frame(head);
   const bool is_ownerless = f.used_as() == FrameUse::anon || (f.used_as() == FrameUse::file && f.mapping == 0);
-  if (!is_ownerless || f.pins > 0 || (f.flags & kHeld) || is_mapped(head)) return;
+  if (!is_ownerless || f.extra_references() > 0 || (f.flags & kHeld) || is_mapped(head)) return;
   if (f.is(Frame::kSwapCache) && !swap_cache_->remove_if_unused(head)) return;
   release_frame(head);
 }

@@ -41,11 +41,11 @@ class Rmap {
   void fork_anon_vmas(AddressSpace& parent, AddressSpace& child);  // after the VMAs were copied
   void forget(AddressSpace& mm);                                   // the mm is gone
 
-  // --- mapping pages; PTEs are written here, RSS and map counts kept, LRU informed ---
+  // --- mapping pages; PTEs are written here, RSS and map counts kept ---
   // The map functions only write the entry: what stood there before (a page, a swap entry, the zero page) is the
   // caller's to take back, after mapping, with drop_mapping().
 
-  // First mapping of a fresh 4 KiB page: marked exclusive, put on the inactive list.
+  // First mapping of a fresh 4 KiB page: marked exclusive. It is the caller's to make it known to the LRU.
   void map_new_anon(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn pfn, Pte pte);
   // PMD is none; deposits a table. Requires: a table frame can be had (checked by the caller).
   void map_new_huge(AddressSpace& mm, Vma& vma, VirtAddr va, Pfn head, Pte leaf);
@@ -88,7 +88,7 @@ class Rmap {
   // Calls f(AddressSpace&, VirtAddr, Pte&, PageSize) for each entry that maps the page (compound: PMDs of the head; its
   // own PTEs for a 4 KiB page).
   void for_each_mapping(Pfn pfn, const std::function<void(AddressSpace&, VirtAddr, Pte&, PageSize)>& f);
-  // Frees the frame if nothing holds it any more: mapping, pin, page lock, isolation, write-back, page cache, or the
+  // Frees the frame if nothing holds it any more: mapping, pin, LRU batch, page lock, isolation, write-back, page cache, or the
   // swap cache on behalf of other swap entries. Whoever unlocks, unpins or puts back a page calls this afterwards.
   void free_if_unused(Pfn pfn);
   // PTEs that map 4 KiB pages of a compound page. Kept in its second tail frame.

@@ -49,7 +49,8 @@ std::uint64_t Rmap::folio_mapcount(Pfn head) {
 }
 
 bool Rmap::has_extra_references(Pfn pfn) {
-  return kernel_.memory.frame(pfn).pins > 0 || kernel_.memory.frame(kernel_.memory.head_of(pfn)).pins > 0;
+  const PhysicalMemory& memory = kernel_.memory;
+  return memory.frame(pfn).pins > 0 || memory.frame(memory.head_of(pfn)).extra_references() > 0;
 }
 
 const std::vector<AddressSpace*>& Rmap::users_of(const Frame& f) const {

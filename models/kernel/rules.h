@@ -44,6 +44,8 @@ struct Rules {
   bool copy_can_fail;              // all 512 pages are copied before any is released; poison rolls back (COPY_MC)
   bool table_sync_interrupts_all;  // after the flush every CPU is interrupted (tlb_remove_table_sync_one)
   bool flush_frees_tables;         // the flush is marked "page tables freed"
+  // --- LRU (mm/swap.c) ---
+  std::uint32_t lru_batch_pages;  // new pages that a CPU gathers before they reach their list (PAGEVEC_SIZE)
   // --- MADV_COLLAPSE (6) ---
   bool none_pte_errno_is_busy;  // EXCEED_NONE_PTE gives EBUSY (else EINVAL)
   // --- huge pages otherwise (7) ---
@@ -54,7 +56,8 @@ struct Rules {
   bool deferred_list_for_all;       // every new huge page goes on the deferred split list, for the underused shrinker
   bool huge_zero_write_allocates;   // a write to the huge zero page gets a huge page, where one can be had
   // --- shared memory and files (1.1, 5.9, 6) ---
-  bool drains_lru_for_file_collapse;  // LRU batches are drained after reading a page, so that it is found on its list
+  bool
+      drains_lru_for_shmem_collapse;  // the LRU batch is drained after reading a page from swap, so that it can be isolated
   bool defers_busy_tables;            // emptying a table needs mmap_lock for write; what is busy waits in the slot
   bool file_holes_may_fill;           // holes stay open to faults while copying (PAGE_FILLED); userfaultfd refuses them
   bool file_thp_needs_exec;           // regular files: only executable mappings
@@ -69,7 +72,6 @@ struct Rules {
   bool reuses_lone_subpage;         // a write takes over the last mapped 4 KiB of a huge page (else it is copied)
   bool populate_ends_at_hole;       // MADV_POPULATE_*: ENOMEM at once (else the rest of the range is done first)
   bool advice_keeps_whole_folios;   // MADV_FREE, COLD, PAGEOUT take a huge page mapped by PTEs whole, not split
-  bool discards_huge_whole;         // reclaim drops a MADV_FREE huge page without splitting its PMD
   bool swaps_out_pte_mapped_whole;  // a huge page mapped by PTEs goes out whole unless partly unmapped
   bool batches_zaps;                // entries of one huge page are zapped together: no part of it is left in between
   bool uffd_protects_many_vmas;     // UFFDIO_WRITEPROTECT may span VMAs
@@ -92,6 +94,7 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_1.needs_writable_pte = true;
   v6_1.shared = Rules::Shared::page;
   v6_1.split_unmaps_pmd_by_pages = true;
+  v6_1.lru_batch_pages = 15;
   v6_1.defers_busy_tables = true;
   v6_1.file_thp_needs_exec = true;
   v6_1.file_compound_refused = true;
@@ -116,9 +119,10 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.per_vma_locks = true;
   v6_12.copy_can_fail = true;
   v6_12.flush_frees_tables = true;
+  v6_12.lru_batch_pages = 31;  // since 6.10
   v6_12.none_pte_errno_is_busy = true;
   v6_12.deferred_list_for_all = true;
-  v6_12.drains_lru_for_file_collapse = true;
+  v6_12.drains_lru_for_shmem_collapse = true;
   v6_12.defers_busy_tables = false;
   v6_12.file_holes_may_fill = true;
   v6_12.file_thp_needs_exec = false;
@@ -131,7 +135,6 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.reuses_lone_subpage = false;
   v6_12.populate_ends_at_hole = true;
   v6_12.advice_keeps_whole_folios = true;
-  v6_12.discards_huge_whole = true;
   v6_12.swaps_out_pte_mapped_whole = true;
   v6_12.batches_zaps = true;
   v6_12.uffd_protects_many_vmas = true;

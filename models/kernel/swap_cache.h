@@ -17,6 +17,7 @@
 #include <tsl/robin_map.h>
 #include <tsl/robin_set.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "models/kernel/address_space.h"
@@ -38,6 +39,7 @@ class SwapCache {
   // clean; true if it was so.
   void read_past_cache(SwapSlot slot) { past_cache_.push_back(slot); }
   bool take_past_cache(SwapSlot slot);
+  bool is_past_cache(SwapSlot slot) const { return std::ranges::count(past_cache_, slot) > 0; }
   // vm_swap_full: more than half of the swap space is taken.
   bool swap_is_full() const { return kernel_.swap.free_slots() * 2 < kernel_.swap.slots(); }
   // Neighbouring swap PTEs of the same VMA and cluster worth reading too; the caller allocates frames and calls

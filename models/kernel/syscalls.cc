@@ -9,7 +9,9 @@ namespace collapsar {
 // One call, from entry to return. The states stand in their order.
 struct SyscallTable::Context {
   explicit Context(SyscallTable& owner)
-      : table(owner), kernel(owner.kernel_), collapse(owner.kernel_, owner.collapse_, owner.file_collapse_) {
+      : table(owner),
+        kernel(owner.kernel_),
+        collapse(owner.kernel_, owner.collapse_, owner.file_collapse_, owner.reclaim_.batches()) {
     waiter.granted = &locked_;
     waiter.owner = LockOwner::syscall;
     pte_waiter.granted = &worked_;

@@ -273,8 +273,9 @@ void PhysicalMemory::free(Pfn pfn, unsigned order) {
              pfn.value, pmd_mapcount(pfn));
   for (Pfn p = pfn; p < pfn + pages_of(order); ++p) {
     Frame& f = frame(p);
-    SIM_ASSERT(f.mapcount == 0 && f.pins == 0 && !f.is(Frame::kLru),
-               "frame {:#x} freed with {} mappings, {} pins, flags {:#x}", p.value, f.mapcount, f.pins, f.flags);
+    SIM_ASSERT(f.mapcount == 0 && f.extra_references() == 0 && !f.is(Frame::kLru),
+               "frame {:#x} freed with {} mappings, {} pins, flags {:#x}", p.value, f.mapcount, f.extra_references(),
+               f.flags);
     f = Frame{};
   }
   free_pages_ += pages_of(order);

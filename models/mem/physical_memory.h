@@ -73,16 +73,19 @@ struct Frame {
   std::uint32_t mapcount = 0;  // PTEs that map this very 4 KiB page
   std::uint16_t pins = 0;      // extra references (get_user_pages, I/O)
   std::uint16_t flags = 0;
-  std::uint32_t mapping = 0;     // anon: id of its anon_vma; file: id of the file; 0 = none
-  std::uint32_t slot = 0;        // swap slot, with kSwapCache
-  std::uint64_t index : 48 = 0;  // page number in the mapping (anon: va >> 12 where it was first mapped)
-  std::uint64_t use : 8 = 0;     // FrameUse
-  std::uint64_t order : 8 = 0;   // of the allocation (first frame) or of the free block
+  std::uint32_t mapping = 0;       // anon: id of its anon_vma; file: id of the file; 0 = none
+  std::uint32_t slot = 0;          // swap slot, with kSwapCache
+  std::uint64_t index : 48 = 0;    // page number in the mapping (anon: va >> 12 where it was first mapped)
+  std::uint64_t use : 8 = 0;       // FrameUse
+  std::uint64_t order : 7 = 0;     // of the allocation (first frame) or of the free block
+  std::uint64_t in_batch : 1 = 0;  // waits in a CPU's batch for its LRU list, which holds a reference
 
   bool is(Flag f) const { return flags & f; }
   void set(Flag f) { flags |= f; }
   void clear(Flag f) { flags &= std::uint16_t(~f); }
   FrameUse used_as() const { return FrameUse(use); }
+  // References beside those of mappings and of the caches.
+  std::uint32_t extra_references() const { return std::uint32_t(pins) + std::uint32_t(in_batch); }
 };
 static_assert(sizeof(Frame) == 32);
 

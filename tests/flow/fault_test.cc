@@ -195,11 +195,11 @@ TEST(FaultFlow, SwapInForACollapse) {
     layout.swapped_out(kBase);
     Signal done(b.queue);
     using SwapIn = PageFault::SwapIn;
-    const SwapIn first = b.kernel.faults().swap_in(b.mm(task), vma, kBase, done.event);
+    const SwapIn first = b.kernel.faults().swap_in(b.mm(task), vma, kBase, kNoCpu, done.event);
     EXPECT_EQ(first, device == SwapKind::zram ? SwapIn::must_wait : SwapIn::retry);
     b.wait(1ms);
     EXPECT_EQ(done.arrived(), device == SwapKind::zram);
-    EXPECT_EQ(b.kernel.faults().swap_in(b.mm(task), vma, kBase, done.event), SwapIn::swapped_in);
+    EXPECT_EQ(b.kernel.faults().swap_in(b.mm(task), vma, kBase, kNoCpu, done.event), SwapIn::swapped_in);
     EXPECT_TRUE(b.entry(task, kBase).present());
     EXPECT_FALSE(b.entry(task, kBase).writable());
     b.kernel.check();

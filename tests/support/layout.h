@@ -27,6 +27,7 @@ class Layout {
     const Pfn pfn = *bench_.memory.allocate(0, MigrateType::movable, FrameUse::anon, AllocLevel::reserve);
     slot(va);
     bench_.kernel.rmap().map_new_anon(mm_, *mm_.find(va), va, pfn, Pte::make(pfn, flags));
+    bench_.kernel.reclaim().add(pfn, false);
     return pfn;
   }
   void pages(VirtAddr va, std::uint64_t count, std::uint64_t flags = kWarm) {
@@ -49,6 +50,7 @@ class Layout {
   Pfn huge(VirtAddr base) {
     const Pfn head = *bench_.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, AllocLevel::reserve);
     bench_.kernel.rmap().map_new_huge(mm_, *mm_.find(base), base, head, Pte::make(head, kWarm));
+    bench_.kernel.reclaim().add(head, false);
     return head;
   }
   // The same, mapped by 512 PTEs.
