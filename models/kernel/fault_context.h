@@ -101,6 +101,8 @@ struct PageFault::Context {
   bool may_map_huge_file(Pfn head) const;
   void install_file_huge();
   void install_file();
+  VirtRange neighbours() const;
+  bool are_neighbours_cached() const;
   void map_around();
   void make_shared_writable();
 
@@ -141,12 +143,13 @@ struct PageFault::Context {
   Time began{};
   enum class Lock : std::uint8_t { none, vma, mmap } lock = Lock::none;
   bool busy = false, timeless = false, is_exception = false, asleep = false;
-  bool retried = false;         // slept without its lock: goes on under mmap_lock
-  bool waited = false;          // for a device or a locked page: major
-  bool no_huge = false;         // the PMD level has been tried
-  bool over_charge = false;     // the control group has no room for the huge page
-  bool over_huge_zero = false;  // the huge page takes the place of the huge zero page
-  bool huge_reclaimed = false;  // one direct reclaim for a huge page is all there is
+  bool retried = false;          // slept without its lock: goes on under mmap_lock
+  bool waited = false;           // for a device or a locked page: major
+  bool no_huge = false;          // the PMD level has been tried
+  bool may_look_around = false;  // do_fault_around() comes before the page is made or read, once
+  bool over_charge = false;      // the control group has no room for the huge page
+  bool over_huge_zero = false;   // the huge page takes the place of the huge zero page
+  bool huge_reclaimed = false;   // one direct reclaim for a huge page is all there is
   bool got_huge = false, got_cow = false;
   Pfn page = kNoPfn, source = kNoPfn, file_page = kNoPfn;
   Pte seen{};  // the entry when the decision was made

@@ -1,5 +1,6 @@
 // PTE level, files and shared memory: page cache hit, read of a file, a huge page of the cache mapped by a PMD.
 #include <algorithm>
+#include <utility>
 
 #include "models/kernel/fault_context.h"
 #include "models/kernel/file_thp.h"
@@ -11,6 +12,10 @@ void PageFault::Context::file_missing() {
   const std::uint64_t index = vma->page_index(va);
   const PageCache::Entry cached = cache().find(vma->file, index);
   if (cached.page()) return map_cached(cached.pfn());
+  if (std::exchange(may_look_around, false) && are_neighbours_cached()) {
+    if (!ensure_pte_table()) return;
+    map_around();
+  }
   if (cached.swap()) return shmem_swapped(cached.slot());
   return is_shmem() ? shmem_missing(index) : file_read_begin(index);
 }
@@ -82,19 +87,31 @@ void PageFault::Context::install_file() {
   if (is_write()) kernel.memory.frame(head).set(Frame::kDirty);
   const std::uint64_t flags = bits_if(may_write, Pte::kWritable) | bits_if(is_write(), Pte::kDirty);
   fault.rmap_.map_again(*mm, *vma, page_address(), *cached, small_pte(*cached, flags));
-  if (!is_write()) map_around();
+  if (may_look_around) map_around();
   resolved();
 }
 
-// do_fault_around(): a read maps its neighbours too, as far as they are cached, not locked, and have no entry yet.
-void PageFault::Context::map_around() {
-  constexpr std::uint64_t kFaultAroundPages = 16;  // fault_around_bytes: 64 KiB, mm/memory.c
-  if (vma->is(Vma::kUffdWp)) return;
+// What do_fault_around() looks at: 64 KiB around the page, within its VMA and its page table.
+VirtRange PageFault::Context::neighbours() const {
+  constexpr std::uint64_t kFaultAroundPages = 16;  // fault_around_bytes, mm/memory.c
+  if (vma->is(Vma::kUffdWp)) return {va, va};
   const VirtAddr aligned = align_down(va, kFaultAroundPages * kPageBytes);
   const VirtAddr first = std::max(aligned, vma->range.start);
-  const VirtAddr end = std::min({first + kFaultAroundPages * kPageBytes, vma->range.end, huge_base(va) + kHugeBytes});
+  return {first, std::min({first + kFaultAroundPages * kPageBytes, vma->range.end, huge_base(va) + kHugeBytes})};
+}
+
+bool PageFault::Context::are_neighbours_cached() const {
+  const VirtRange range = neighbours();
+  for (VirtAddr at = range.start; at < range.end; at += kPageBytes)
+    if (cache().find_page(vma->file, vma->page_index(at))) return true;
+  return false;
+}
+
+// A read maps its neighbours too, as far as they are cached, not locked, and have no entry yet.
+void PageFault::Context::map_around() {
+  const VirtRange range = neighbours();
   const bool may_write = vma->is(Vma::kShared) && vma->writable() && is_shmem();
-  for (VirtAddr at = first; at < end; at += kPageBytes) {
+  for (VirtAddr at = range.start; at < range.end; at += kPageBytes) {
     if (!mm->table().pte(at)->none()) continue;
     const auto cached = cache().find_page(vma->file, vma->page_index(at));
     if (!cached || kernel.memory.frame(kernel.memory.head_of(*cached)).is(Frame::kLocked)) continue;

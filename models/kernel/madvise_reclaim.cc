@@ -38,12 +38,14 @@ std::uint64_t MemoryCalls::batch_length(AddressSpace& mm, VirtRange part) const 
 }
 
 // What a large page mapped by PTEs is to these calls. 6.1: split if this mapping is the only one of the 4 KiB page, else
-// the table is done. 6.12: taken whole if all of it is mapped here, split if nobody shares it, else passed over.
-MemoryCalls::LargePage MemoryCalls::deal_with_large(AddressSpace& mm, VirtRange part, std::uint64_t& length,
-                                                    SyscallEffect& effect) {
+// the table is done; MADV_FREE asks the first 4 KiB page for all (folio_estimated_sharers, in 6.1.y). 6.12: taken whole if
+// all of it is mapped here, split if nobody shares it, else passed over.
+MemoryCalls::LargePage MemoryCalls::deal_with_large(AddressSpace& mm, VirtRange part, bool is_free,
+                                                    std::uint64_t& length, SyscallEffect& effect) {
   const Pfn pfn = mm.table().pte(part.start)->pfn(), head = kernel_.memory.head_of(pfn);
   if (!kernel_.rules.advice_keeps_whole_folios) {
-    const bool split = kernel_.memory.total_mapcount(pfn) == 1 && split_.split_folio(head, &effect.cost);
+    const bool split =
+        kernel_.memory.total_mapcount(is_free ? head : pfn) == 1 && split_.split_folio(head, &effect.cost);
     return split ? LargePage::look_again : LargePage::end_table;
   }
   length = batch_length(mm, part);
@@ -55,7 +57,7 @@ MemoryCalls::LargePage MemoryCalls::deal_with_large(AddressSpace& mm, VirtRange 
 // Calls small(VirtAddr, Pte&, std::uint64_t length) for each present page of one page table; a huge PMD has been dealt
 // with before. `swapped` is called for swap entries.
 template <class Present, class Swapped>
-void MemoryCalls::advise_table(AddressSpace& mm, VirtRange part, SyscallEffect& effect, Present&& present,
+void MemoryCalls::advise_table(AddressSpace& mm, VirtRange part, bool is_free, SyscallEffect& effect, Present&& present,
                                Swapped&& swapped) {
   if (!mm.table().pmd_is_table(part.start)) return;
   for (VirtAddr at = part.start; at < part.end;) {
@@ -69,7 +71,7 @@ void MemoryCalls::advise_table(AddressSpace& mm, VirtRange part, SyscallEffect& 
     }
     const Frame& folio = kernel_.memory.frame(kernel_.memory.head_of(pte->pfn()));
     LargePage large = LargePage::whole;
-    if (folio.is(Frame::kHead)) large = deal_with_large(mm, {at, part.end}, length, effect);
+    if (folio.is(Frame::kHead)) large = deal_with_large(mm, {at, part.end}, is_free, length, effect);
     if (large == LargePage::end_table) return;
     if (large == LargePage::look_again) continue;
     if (large == LargePage::whole) present(at, *pte, length);
@@ -107,7 +109,7 @@ int MemoryCalls::free_lazily(AddressSpace& mm, const Vma&, VirtRange part, Sysca
     });
     if (done) return;
     advise_table(
-        mm, block, effect,
+        mm, block, /*is_free=*/true, effect,
         [&](VirtAddr va, Pte& pte, std::uint64_t length) { free_small(mm, va, pte, length, effect); },
         [&](VirtAddr va, Pte& pte) { rmap_.zap_pte(mm, va, pte); });
   });
@@ -157,7 +159,7 @@ int MemoryCalls::make_cold(AddressSpace& mm, VirtRange part, bool page_out, Sysc
     });
     if (done) return;
     advise_table(
-        mm, block, effect,
+        mm, block, /*is_free=*/false, effect,
         [&](VirtAddr va, Pte& pte, std::uint64_t length) {
           const Pfn head = kernel_.memory.head_of(pte.pfn());
           const bool is_own = rmap_.folio_mapcount(head) == length;  // others are not interfered with

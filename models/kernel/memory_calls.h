@@ -136,10 +136,12 @@ class MemoryCalls {
   void will_need_shmem(const Vma& vma, VirtRange range, CpuId cpu);
   // madvise_reclaim.cc
   enum class LargePage : std::uint8_t { whole, look_again, pass_over, end_table };
-  LargePage deal_with_large(AddressSpace& mm, VirtRange part, std::uint64_t& length, SyscallEffect& effect);
+  LargePage deal_with_large(AddressSpace& mm, VirtRange part, bool is_free, std::uint64_t& length,
+                            SyscallEffect& effect);
   std::uint64_t batch_length(AddressSpace& mm, VirtRange part) const;
   template <class Present, class Swapped>
-  void advise_table(AddressSpace& mm, VirtRange part, SyscallEffect& effect, Present&& present, Swapped&& swapped);
+  void advise_table(AddressSpace& mm, VirtRange part, bool is_free, SyscallEffect& effect, Present&& present,
+                    Swapped&& swapped);
   template <class Whole>
   bool advise_huge_pmd(AddressSpace& mm, VirtRange part, bool is_shared, SyscallEffect& effect, Whole&& whole);
   void free_small(AddressSpace& mm, VirtAddr va, Pte& pte, std::uint64_t length, SyscallEffect& effect);

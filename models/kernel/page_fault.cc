@@ -145,6 +145,7 @@ void PageFault::Context::at_pte() {
   seen = pte ? *pte : Pte{};
   if (seen.none() && vma->is(Vma::kUffdMissing)) nobody_answers();
   if (is_write() && (seen.bits & Pte::kUffdWp) && seen.present() && vma->is(Vma::kUffdWp)) nobody_answers();
+  may_look_around = !is_write();
   if (seen.none()) return vma->is_anonymous() ? anon_missing() : file_missing();
   if (seen.swap()) return swap_fault();
   if (is_write() && !seen.writable()) return write_protected();
