@@ -128,11 +128,9 @@ ScanResult FileCollapse::Context::pass_index(std::uint64_t index) {
   const PageCache::Entry entry = cache.find(request->file, index);
   if (entry.none()) return pass_hole(index);
   if (const Frame& page = kernel.memory.frame(kernel.memory.head_of(entry.pfn())); !is_shmem()) {
-    if (page.is(Frame::kWriteback)) return ScanResult::FAIL;
-    if (page.is(Frame::kDirty)) {
-      collapse.writeback_.start(request->file);
-      return ScanResult::FAIL;
-    }
+    if (page.is(Frame::kDirty)) collapse.writeback_.start(request->file);
+    if (page.is(Frame::kWriteback))
+      return kernel.rules.retries_after_write_back ? ScanResult::PAGE_DIRTY_OR_WRITEBACK : ScanResult::FAIL;
   }
   return take(index, entry.pfn());
 }

@@ -50,6 +50,7 @@ class FileCollapse {
   ~FileCollapse();
   void scan_and_collapse(Request& request);
   FileTables& tables() { return tables_; }
+  FileWriteback& writeback() { return writeback_; }
 
  private:
   struct Context;

@@ -13,15 +13,43 @@ struct FileWriteback::Batch {
 FileWriteback::FileWriteback(KernelContext& kernel, Rmap& rmap) : kernel_(kernel), rmap_(rmap) {}
 FileWriteback::~FileWriteback() = default;
 
+FileWriteback::Batch& FileWriteback::idle_batch() {
+  for (auto& batch : batches_)
+    if (batch->pages.empty()) return *batch;
+  return *batches_.emplace_back(std::make_unique<Batch>(*this));
+}
+
 void FileWriteback::start(FileId file) {
-  Batch* batch = nullptr;
-  for (auto& b : batches_)
-    if (b->pages.empty()) batch = b.get();
-  if (!batch) batch = batches_.emplace_back(std::make_unique<Batch>(*this)).get();
+  Batch& batch = idle_batch();
   for (const Pfn pfn : kernel_.page_cache->pages(file))
-    if (!kernel_.memory.frame(pfn).is(Frame::kWriteback) && clean(pfn)) batch->pages.push_back(pfn);
-  const auto pages = std::int64_t(batch->pages.size());
-  if (pages > 0) kernel_.queue.schedule_after(batch->done_, kernel_.config.costs.file_write * pages);
+    if (!kernel_.memory.frame(pfn).is(Frame::kWriteback) && clean(pfn)) batch.pages.push_back(pfn);
+  submit(batch);
+}
+
+void FileWriteback::submit(Batch& batch) {
+  const auto pages = std::int64_t(batch.pages.size());
+  if (pages > 0) kernel_.queue.schedule_after(batch.done_, kernel_.config.costs.file_write * pages);
+}
+
+void FileWriteback::write_and_wait(FileId file, std::uint64_t first, Event& done) {
+  Batch& batch = idle_batch();
+  for (std::uint64_t index = first; index < first + kHugePages; ++index) {
+    const auto pfn = kernel_.page_cache->find_page(file, index);
+    if (!pfn || kernel_.memory.frame(*pfn).is(Frame::kTail)) continue;
+    if (!kernel_.memory.frame(*pfn).is(Frame::kWriteback) && clean(*pfn)) batch.pages.push_back(*pfn);
+  }
+  submit(batch);
+  const Waiter waiter{file, first, &done};
+  if (is_written(waiter)) return kernel_.queue.schedule(done, kernel_.queue.now());
+  waiters_.push_back(waiter);
+}
+
+bool FileWriteback::is_written(const Waiter& waiter) const {
+  for (std::uint64_t index = waiter.first; index < waiter.first + kHugePages; ++index) {
+    const auto pfn = kernel_.page_cache->find_page(waiter.file, index);
+    if (pfn && kernel_.memory.frame(*pfn).is(Frame::kWriteback)) return false;
+  }
+  return true;
 }
 
 // clear_page_dirty_for_io(): the next write to it faults.
@@ -43,6 +71,11 @@ void FileWriteback::done(Batch& batch) {
     kernel_.memory.frame(pfn).clear(Frame::kWriteback);
     rmap_.free_if_unused(pfn);
   }
+  std::erase_if(waiters_, [&](const Waiter& waiter) {
+    const bool written = is_written(waiter);
+    if (written) kernel_.queue.schedule(*waiter.done, kernel_.queue.now());
+    return written;
+  });
 }
 
 }  // namespace collapsar

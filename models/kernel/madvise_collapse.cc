@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "models/kernel/observer.h"
+#include "models/kernel/page_cache.h"
 
 namespace collapsar {
 
@@ -109,6 +110,7 @@ void MadviseCollapse::begin_vma() {
   address_ = first_ = align_up(part.start, kHugeBytes);
   end_ = huge_base(part.end);
   huge_ = 0;
+  has_written_back_ = false;
   last_failure_ = ScanResult::FAIL;
   next_range();
 }
@@ -163,10 +165,24 @@ void MadviseCollapse::scan_file(const Vma& vma) {
   file_collapse_.scan_and_collapse(file_request_);
 }
 
-// The page is huge; it is to be mapped here too.
+// The page is huge; it is to be mapped here too. Dirty pages are written back, once, before another attempt.
 void MadviseCollapse::file_scanned() {
+  if (file_request_.result == ScanResult::PAGE_DIRTY_OR_WRITEBACK && !std::exchange(has_written_back_, true))
+    return wait_for_write_back();
   if (file_request_.result != ScanResult::PTE_MAPPED_HUGEPAGE) return settle(file_request_.result);
   take_lock(&MadviseCollapse::map_file, kernel_.rules.defers_busy_tables ? Held::write : Held::read);
+}
+
+void MadviseCollapse::wait_for_write_back() {
+  kernel_.page_cache->hold(file_request_.file);
+  kernel_.cpus.task_sleeps(task_);
+  file_collapse_.writeback().write_and_wait(file_request_.file, file_request_.first, written_);
+}
+
+void MadviseCollapse::written_back() {
+  kernel_.cpus.task_wakes(task_);
+  kernel_.page_cache->release(file_request_.file);
+  take_lock(&MadviseCollapse::revalidate);
 }
 
 void MadviseCollapse::map_file() {
@@ -189,6 +205,7 @@ void MadviseCollapse::settle(ScanResult result) {
   else if (goes_on_after(result)) last_failure_ = result;
   else return fail(result);
   address_ += kHugeBytes;
+  has_written_back_ = false;
   next_range();
 }
 

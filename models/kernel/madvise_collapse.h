@@ -29,6 +29,8 @@ class MadviseCollapse {
   void scanned();
   void scan_file(const Vma& vma);
   void file_scanned();
+  void wait_for_write_back();
+  void written_back();
   void map_file();
   void file_mapped();
   void settle(ScanResult result);
@@ -45,6 +47,7 @@ class MadviseCollapse {
   Event locked_ = event<&MadviseCollapse::locked>(this, "madvise_collapse.locked", Phase::kernel);
   Event scanned_ = event<&MadviseCollapse::scanned>(this, "madvise_collapse.scanned", Phase::kernel);
   Event file_scanned_ = event<&MadviseCollapse::file_scanned>(this, "madvise_collapse.file", Phase::kernel);
+  Event written_ = event<&MadviseCollapse::written_back>(this, "madvise_collapse.written", Phase::kernel);
   Event file_mapped_ = event<&MadviseCollapse::file_mapped>(this, "madvise_collapse.file_mapped", Phase::kernel);
   TimedRwLock::Waiter waiter_;
   Collapse::Request request_;
@@ -58,6 +61,7 @@ class MadviseCollapse {
   ScanResult last_failure_ = ScanResult::FAIL;
   Held held_ = Held::none, wanted_ = Held::read;
   bool slept_ = false;
+  bool has_written_back_ = false;  // for the present 2 MiB
   void (MadviseCollapse::*after_lock_)() = nullptr;
   int error_ = 0;
   Event* done_ = nullptr;

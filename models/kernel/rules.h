@@ -64,7 +64,7 @@ struct Rules {
   bool file_compound_refused;         // a smaller compound page in a file range is refused (PAGE_COMPOUND)
   bool huge_shmem_needs_aligned_vma;  // a fault takes a huge page only where its VMA could map it
   bool huge_file_map_asks_policy;     // a PMD maps a huge file page only if neither VMA nor process refuses huge pages
-  bool retries_after_write_back;  // MADV_COLLAPSE writes dirty pages back, then tries again (PAGE_DIRTY_OR_WRITEBACK)
+  bool retries_after_write_back;  // MADV_COLLAPSE waits for dirty pages to be written back, and tries again once
   // --- anonymous memory ---
   bool mmap_merges_up_first;        // a new mapping asks its upper neighbour first
   bool mprotect_upgrades_clean;     // mprotect makes exclusive pages writable at once even if clean, huge ones too

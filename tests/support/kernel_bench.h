@@ -180,6 +180,8 @@ class KernelBench {
   void touch_all(TaskId task, VirtRange range, Access access = Access::write, std::uint64_t step = kPageBytes) {
     for (VirtAddr va = range.start; va < range.end; va += step) touch(task, va, access);
   }
+  // What was touched waits in the batch of a CPU: it comes to its list.
+  void drain_lru() { kernel.reclaim().batches().drain_all(); }
   // The page-table entry that maps `va`; none if there is no table.
   Pte entry(TaskId task, VirtAddr va) {
     const PageTable::Leaf leaf = mm(task).table().lookup(va);

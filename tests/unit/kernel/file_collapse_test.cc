@@ -66,7 +66,7 @@ struct FileCollapseTest : testing::TestWithParam<const char*> {
     request.owner = owner;
     Signal done(bench.queue);
     request.done = &done.event;
-    bench.kernel.reclaim().batches().drain_all();
+    bench.drain_lru();
     bench.kernel.file_collapse().scan_and_collapse(request);
     bench.run_until(done);
     return request.result;

@@ -39,6 +39,7 @@ struct RmapHuge : RmapTest {
 TEST_F(RmapTest, AFreshPageIsMappedOnceExclusiveAndOnTheInactiveList) {
   bench.map(task, kBase, kHugeBytes);
   bench.touch(task, {kBase});
+  bench.drain_lru();
   const Pte pte = bench.entry(task, {kBase});
   EXPECT_TRUE(pte.bits & Pte::kSoftExclusive);
   const Frame& f = frame({kBase});
@@ -52,6 +53,7 @@ TEST_F(RmapTest, AFreshPageIsMappedOnceExclusiveAndOnTheInactiveList) {
 TEST_F(RmapTest, ZappingGivesEverythingBack) {
   const VirtRange range = bench.map(task, kBase, 10 * kPageBytes);
   bench.touch_all(task, range);
+  bench.drain_lru();
   const std::uint64_t free = bench.memory.free_pages();
   const Rmap::Zapped zapped = bench.kernel.rmap().zap_range(mm, range);
   EXPECT_EQ(zapped.pages, 10U);
@@ -207,6 +209,8 @@ TEST_F(RmapTest, PinsAreExtraReferences) {
   bench.map(task, kBase, kPageBytes);
   bench.touch(task, {kBase});
   const Pfn pfn = bench.entry(task, {kBase}).pfn();
+  EXPECT_TRUE(bench.kernel.rmap().has_extra_references(pfn)) << "of its batch";
+  bench.drain_lru();
   EXPECT_FALSE(bench.kernel.rmap().has_extra_references(pfn));
   ++bench.memory.frame(pfn).pins;
   EXPECT_TRUE(bench.kernel.rmap().has_extra_references(pfn));
