@@ -166,7 +166,8 @@ class AddressSpace {
   void add_file(std::uint64_t pages) { file_rss += pages, note_peak(); }
 
   // --- THP state ---
-  bool registered = false;  // MMF_VM_HUGEPAGE: has a khugepaged slot
+  bool holds_huge_zero = false;  // a reference to the huge zero page (MMF_HUGE_ZERO_PAGE)
+  bool registered = false;       // MMF_VM_HUGEPAGE: has a khugepaged slot
   // prctl(PR_SET_THP_DISABLE). except_advised: not where MADV_HUGEPAGE has been given, nor for MADV_COLLAPSE.
   enum class Disabled : std::uint8_t { no, completely, except_advised } thp = Disabled::no;
   bool thp_disabled() const { return thp == Disabled::completely; }

@@ -1,5 +1,6 @@
 // PMD level: huge pages at fault, the huge zero page, writes to shared huge pages; and hugetlb.
 #include "models/kernel/fault_context.h"
+#include "models/kernel/huge_zero_page.h"
 #include "models/kernel/memcg.h"
 
 namespace collapsar {
@@ -53,7 +54,7 @@ void PageFault::Context::fall_back() {
 }
 
 void PageFault::Context::huge_zero() {
-  if (fault.huge_zero_ != kNoPfn) return pass<&Context::install_huge_zero>(costs().fault_zero_page, huge_zero_ready_);
+  if (kernel.huge_zero->get(*mm)) return pass<&Context::install_huge_zero>(costs().fault_zero_page, huge_zero_ready_);
   page = allocate(kHugeOrder, FrameUse::huge_zero_page);
   if (page == kNoPfn) {
     ++kernel.stats.vmstat.thp_zero_page_alloc_failed;
@@ -64,19 +65,17 @@ void PageFault::Context::huge_zero() {
 
 // Two may have had the idea; the second gives its page back.
 void PageFault::Context::huge_zero_cleared() {
-  if (fault.huge_zero_ != kNoPfn) {
-    give_back(std::exchange(page, kNoPfn));
-  } else {
-    fault.huge_zero_ = std::exchange(page, kNoPfn);
-    ++kernel.stats.vmstat.thp_zero_page_alloc;
-  }
+  if (kernel.huge_zero->page() == kNoPfn) kernel.huge_zero->adopt(std::exchange(page, kNoPfn));
+  else give_back(std::exchange(page, kNoPfn));
+  kernel.huge_zero->get(*mm);
   pass<&Context::install_huge_zero>(costs().fault_zero_page, huge_zero_ready_);
 }
 
 void PageFault::Context::install_huge_zero() {
   if (!mm->table().ensure_pmd_table(va)) return reclaim_memory(Reclaim::kSwapClusterMax);
   if (!mm->table().pmd(va)->none()) return lost_race();
-  mm->table().map_huge(huge_base(va), Pte::make(fault.huge_zero_, leaf_flags(*vma) | Pte::kSpecial), PageSize::k2M);
+  mm->table().map_huge(huge_base(va), Pte::make(kernel.huge_zero->page(), leaf_flags(*vma) | Pte::kSpecial),
+                       PageSize::k2M);
   resolved();
 }
 

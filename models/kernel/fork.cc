@@ -1,6 +1,7 @@
 // MemoryCalls: fork, exec, exit.
 #include <algorithm>
 
+#include "models/kernel/huge_zero_page.h"
 #include "models/kernel/memory_calls.h"
 #include "models/kernel/memory_calls_bits.h"
 
@@ -68,6 +69,7 @@ void MemoryCalls::tear_down(AddressSpace& mm, CpuId cpu) {
   rmap_.forget(mm);
   kernel_.shootdown.forget(mm.asid());
   for (const FileId file : shmem) rmap_.drop_shmem_file(file);
+  kernel_.huge_zero->put(mm);
 }
 
 }  // namespace collapsar

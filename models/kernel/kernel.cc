@@ -34,6 +34,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
                page_table_levels,
                make_zero_page(memory)},
       page_cache_(context_),
+      huge_zero_(context_),
       rmap_(context_, page_cache_),
       locks_(context_),
       swap_cache_(context_, rmap_, locks_),
@@ -50,6 +51,7 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
                 entry_) {
   context_.page_cache = &page_cache_;
   context_.history = &history_;
+  context_.huge_zero = &huge_zero_;
   rmap_.set_reclaim(reclaim_);
   rmap_.set_split(split_);
   rmap_.set_swap_cache(swap_cache_);

@@ -7,6 +7,7 @@
 
 #include "models/kernel/collapse.h"
 #include "models/kernel/file_collapse.h"
+#include "models/kernel/huge_zero_page.h"
 #include "models/kernel/khugepaged.h"
 #include "models/kernel/memcg.h"
 #include "models/kernel/syscalls.h"
@@ -31,6 +32,7 @@ class Kernel {
   Rmap& rmap() { return rmap_; }
   PageCache& page_cache() { return page_cache_; }
   SwapCache& swap_cache() { return swap_cache_; }
+  HugeZeroPage& huge_zero() { return huge_zero_; }
   RangeHistory& history() { return history_; }
   KernelStats& stats() { return stats_; }
   Memcgs& memcgs() { return memcgs_; }
@@ -57,6 +59,7 @@ class Kernel {
   Memcgs memcgs_;
   KernelContext context_;
   PageCache page_cache_;
+  HugeZeroPage huge_zero_;
   Rmap rmap_;
   PageLocks locks_;
   SwapCache swap_cache_;

@@ -111,7 +111,7 @@ void Kernel::Census::count_block(Pfn block) {
       SIM_ASSERT(block == kernel.context_.zero_page, "frame {:#x} is a second zero page", block.value);
       return;
     case FrameUse::huge_zero_page:
-      in_flight += block != kernel.faults_.huge_zero_page();  // two faults may be making one
+      in_flight += block != kernel.huge_zero_.page();  // two faults may be making one
       return;
     case FrameUse::page_table:
     case FrameUse::free: return;

@@ -13,6 +13,7 @@
 
 namespace collapsar {
 
+class HugeZeroPage;
 class KernelObserver;
 class Memcgs;
 class PageCache;
@@ -38,6 +39,7 @@ struct KernelContext {
   KernelObserver* observer = nullptr;  // optional (observer.h)
   PageCache* page_cache = nullptr;     // set by Kernel: VMA eligibility asks it about files
   RangeHistory* history = nullptr;     // set by Kernel
+  HugeZeroPage* huge_zero = nullptr;   // set by Kernel
 };
 
 // Whether khugepaged runs: huge pages of anonymous memory, read-only files (which follow `enabled`) or shared memory.

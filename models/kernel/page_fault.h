@@ -6,12 +6,11 @@
 //              entry is looked at again; whoever comes too late gives its page back.
 // Simplified:  the pages that fault-around maps besides cost nothing; nobody answers a userfaultfd; no NUMA hinting; the stack grows under mmap_lock held for
 //              read; hugetlb pages come straight from the buddy lists, are private and writable from the start; files
-//              are read by a device without a queue; shared memory comes from swap without readahead; the huge zero
-//              page, once made, stays; no compaction: after one direct reclaim a fault that finds no 2 MiB block falls
-//              back to 4 KiB.
+//              are read by a device without a queue; shared memory comes from swap without readahead; no
+//              compaction: after one direct reclaim a fault that finds no 2 MiB block falls back to 4 KiB.
 // Time:        costs.fault_*; clears and copies through BulkCopy; lock waits, page-lock waits, device reads and direct
 //              reclaim as they happen.
-// Owns:        one fault context per task; the huge zero page.
+// Owns:        one fault context per task.
 // Source:      khugepaged.md 5.8, 7.1, 7.2, 7.3; Linux mm/memory.c as documented.
 #pragma once
 
@@ -51,8 +50,6 @@ class PageFault : public FaultHandler {
   // The same for a swapped-out page of shared memory, which comes back into the page cache; it always waits for the
   // device, as SGP_CACHE callers of shmem_get_folio() do.
   SwapIn swap_in_shmem(FileId file, std::uint64_t index, CpuId cpu, Event& done);
-  // kNoPfn: not allocated yet.
-  Pfn huge_zero_page() const { return huge_zero_; }
   // Bytes of host memory, for the memory mark.
   std::uint64_t host_bytes() const;
 
@@ -78,7 +75,6 @@ class PageFault : public FaultHandler {
   Reclaim& reclaim_;
   Split& split_;
   KhugepagedEntry& khugepaged_;
-  Pfn huge_zero_ = kNoPfn;
   std::vector<std::unique_ptr<Context>> contexts_;  // by task
   std::unique_ptr<Context> timeless_;               // of fault_now
   std::vector<std::unique_ptr<Populate>> populates_;

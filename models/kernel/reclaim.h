@@ -93,6 +93,7 @@ class Reclaim {
   bool inactive_is_low(Lru::Kind kind) const;
   void age_active(Lru::Kind kind, Batch& batch);
   void settle(Pfn pfn, Verdict verdict);
+  bool is_hard_pressed(const Batch& batch) const;
   // evict.cc: one page
   Verdict evict(Pfn pfn, Batch& batch, bool ignore_references);
   Verdict check_references(Pfn pfn, std::vector<MappedAt>& mappings);

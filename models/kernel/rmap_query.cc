@@ -1,6 +1,7 @@
 // Rmap: the questions, fork's copy, and unmapping pages of files.
 #include <algorithm>
 
+#include "models/kernel/huge_zero_page.h"
 #include "models/kernel/range_history.h"
 #include "models/kernel/reclaim.h"
 #include "models/kernel/rmap.h"
@@ -161,6 +162,7 @@ bool Rmap::copy_huge(AddressSpace& child, VirtAddr va, Pte& leaf, PageSize size)
   if (leaf.zero_page()) {
     if (!child.table().ensure_pmd_table(va)) return false;
     child.table().map_huge(va, old(leaf), size);
+    kernel_.huge_zero->get(child);
     return true;
   }
   if (kernel_.memory.frame(leaf.pfn()).used_as() == FrameUse::file) return true;  // the child's fault maps it again

@@ -111,7 +111,7 @@ TEST(PageFault, AtFaultOffStillRegistersButMapsSmallPages) {
   b.touch(task, {kBase + kHugeBytes}, Access::read);
   EXPECT_TRUE(b.mm(task).registered);
   EXPECT_EQ(b.mm(task).huge_pages, 0U);
-  EXPECT_EQ(b.kernel.faults().huge_zero_page(), kNoPfn);
+  EXPECT_EQ(b.kernel.huge_zero().page(), kNoPfn);
   EXPECT_EQ(b.stats().vmstat.thp_fault_alloc + b.stats().vmstat.thp_fault_fallback, 0U);
 }
 
