@@ -106,6 +106,7 @@ void Collapse::Context::begin_commit() {
 void Collapse::Context::commit_done() {
   collapse.rmap_.commit_collapse(mm(), *vma, request->base, head, huge_leaf(), table, kHugePages);
   collapse.reclaim_.add_new(head, request->cpu);
+  collapse.split_.enlist(head);
   table = nullptr;
   ++mm().mappings()[vma->mapping].collapsed;
   drop_lock();

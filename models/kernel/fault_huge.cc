@@ -127,6 +127,7 @@ void PageFault::Context::install_huge() {
   if (over_huge_zero) clear_huge_zero();
   const Pte leaf = Pte::make(page, leaf_flags(*vma) | Pte::kDirty | bits_if(vma->writable(), Pte::kWritable));
   fault.rmap_.map_new_huge(*mm, *vma, va, page, leaf);
+  fault.split_.enlist(page);
   add_to_lru(std::exchange(page, kNoPfn));
   ++kernel.stats.vmstat.thp_fault_alloc;
   note_huge();

@@ -65,6 +65,7 @@ struct ThpConfig {
   ThpDefrag defrag = ThpDefrag::madvise;
   ShmemEnabled shmem_enabled = ShmemEnabled::never;
   bool use_zero_page = true;
+  bool shrink_underused = true;
   bool at_fault = true;  // ours: false = the fault path registers with khugepaged but maps 4 KiB
   template <class V>
   void describe(V& v) {
@@ -73,6 +74,9 @@ struct ThpConfig {
     v("defrag", defrag, "always | defer | defer+madvise | madvise | never");
     v("shmem_enabled", shmem_enabled, "for shared memory: always | within_size | advise | never | deny | force");
     v("use_zero_page", use_zero_page, "read faults may map the huge zero page");
+    v("shrink_underused", shrink_underused,
+      "memory pressure splits huge pages with more zero-filled 4 KiB pages than khugepaged.max_ptes_none, from 6.12 "
+      "on");
     v("at_fault", at_fault, "false: faults map 4 KiB only, so that khugepaged's work stands alone (not a Linux knob)");
   }
 };

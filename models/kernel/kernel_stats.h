@@ -30,10 +30,11 @@ struct VmStat {
                 pgscan_direct = 0, pgsteal_kswapd = 0, pgsteal_direct = 0, allocstall = 0, pgactivate = 0,
                 pgdeactivate = 0, pglazyfree = 0, pglazyfreed = 0, thp_fault_alloc = 0, thp_fault_fallback = 0,
                 thp_fault_fallback_charge = 0, thp_collapse_alloc = 0, thp_collapse_alloc_failed = 0,
-                thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0, thp_split_pmd = 0,
-                thp_scan_exceed_none_pte = 0, thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0,
-                thp_file_alloc = 0, thp_file_fallback = 0, thp_file_fallback_charge = 0, thp_file_mapped = 0,
-                thp_zero_page_alloc = 0, thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
+                thp_split_page = 0, thp_split_page_failed = 0, thp_deferred_split_page = 0,
+                thp_underused_split_page = 0, thp_split_pmd = 0, thp_scan_exceed_none_pte = 0,
+                thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0, thp_file_alloc = 0, thp_file_fallback = 0,
+                thp_file_fallback_charge = 0, thp_file_mapped = 0, thp_zero_page_alloc = 0,
+                thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
   template <class V>
   void describe(V& v) {
     v("pgfault", pgfault, "count", "page faults");
@@ -59,6 +60,8 @@ struct VmStat {
     v("thp_split_page", thp_split_page, "count", "huge pages split into 512");
     v("thp_split_page_failed", thp_split_page_failed, "count", "huge pages that could not be split");
     v("thp_deferred_split_page", thp_deferred_split_page, "count", "huge pages put on the deferred split list");
+    v("thp_underused_split_page", thp_underused_split_page, "count",
+      "huge pages split because too much of them held only zeros");
     v("thp_split_pmd", thp_split_pmd, "count", "huge PMDs split");
     v("thp_scan_exceed_none_pte", thp_scan_exceed_none_pte, "count", "ranges with more than max_ptes_none");
     v("thp_scan_exceed_swap_pte", thp_scan_exceed_swap_pte, "count", "ranges with more than max_ptes_swap");

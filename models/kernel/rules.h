@@ -53,7 +53,7 @@ struct Rules {
   bool split_maps_zero_pages;       // a folio split puts the zero page where a 4 KiB page of it holds only zeros
   bool zero_pages_stay_home;        // pages that hold only zeros are swapped out without a write
   bool smaps_shows_prot_none_huge;  // AnonHugePages of /proc/PID/smaps counts huge pages that nobody may access
-  bool deferred_list_for_all;       // every new huge page goes on the deferred split list, for the underused shrinker
+  bool deferred_list_for_all;       // every new huge page goes on the deferred split list: it may prove underused
   bool huge_zero_write_allocates;   // a write to the huge zero page gets a huge page, where one can be had
   // --- shared memory and files (1.1, 5.9, 6) ---
   bool
@@ -64,7 +64,7 @@ struct Rules {
   bool file_compound_refused;         // a smaller compound page in a file range is refused (PAGE_COMPOUND)
   bool huge_shmem_needs_aligned_vma;  // a fault takes a huge page only where its VMA could map it
   bool huge_file_map_asks_policy;     // a PMD maps a huge file page only if neither VMA nor process refuses huge pages
-  bool retries_after_write_back;  // MADV_COLLAPSE waits for dirty pages to be written back, and tries again once
+  bool retries_after_write_back;      // MADV_COLLAPSE waits for dirty pages to be written back, and tries again once
   // --- anonymous memory ---
   bool mmap_merges_up_first;        // a new mapping asks its upper neighbour first
   bool mprotect_upgrades_clean;     // mprotect makes exclusive pages writable at once even if clean, huge ones too

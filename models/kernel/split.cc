@@ -160,11 +160,19 @@ void Split::defer(Pfn head) {
   const bool goes_to_swap = frame.is(Frame::kSwapCache);  // it is being unmapped as a whole
   if (kernel_.memory.pmd_mapcount(head) > 0 || goes_to_swap) return;
   if (frame.is(Frame::kPartiallyMapped) && at_.contains(head.value)) return;
-  undefer(head);
   frame.set(Frame::kPartiallyMapped);
+  if (!at_.contains(head.value)) append(head);
+  ++kernel_.stats.vmstat.thp_deferred_split_page;
+}
+
+void Split::enlist(Pfn head) {
+  if (!kernel_.rules.deferred_list_for_all || !kernel_.config.thp.shrink_underused) return;
+  if (!at_.contains(head.value)) append(head);
+}
+
+void Split::append(Pfn head) {
   deferred_.emplace(arrivals_, head);
   at_[head.value] = arrivals_++;
-  ++kernel_.stats.vmstat.thp_deferred_split_page;
 }
 
 void Split::undefer(Pfn head) {
@@ -176,21 +184,38 @@ void Split::undefer(Pfn head) {
 
 std::uint64_t Split::shrink_deferred(std::uint64_t wanted, Duration* cost) {
   const RangeHistory::Because because(*kernel_.history, RangeRecord::Cause::reclaim);
-  std::uint64_t freed = 0;
-  for (std::uint64_t looks = deferred_.size(); looks > 0 && freed < wanted; --looks) {
+  const std::uint64_t before = kernel_.memory.free_pages();
+  const auto freed = [&] { return kernel_.memory.free_pages() - before; };
+  for (std::uint64_t looks = deferred_.size(); looks > 0 && freed() < wanted; --looks) {
     const Pfn head = deferred_.begin()->second;
     undefer(head);
     const Frame& frame = kernel_.memory.frame(head);
-    if (!frame.is(Frame::kHead) || !frame.is(Frame::kPartiallyMapped)) continue;
-    const std::uint64_t before = kernel_.memory.free_pages();
-    if (split_folio(head, cost)) {
-      freed += kernel_.memory.free_pages() - before;
-    } else {
-      deferred_.emplace(arrivals_, head);
-      at_[head.value] = arrivals_++;
-    }
+    if (!frame.is(Frame::kHead)) continue;
+    if (!frame.is(Frame::kPartiallyMapped)) split_if_underused(head, cost);
+    else if (!split_folio(head, cost)) append(head);
   }
-  return freed;
+  return freed();
+}
+
+// What is used, or cannot be split, is not looked at again. After the split of a locked page its zeros could not be given
+// up (try_to_map_unused_to_zeropage), so it is not even looked at.
+bool Split::split_if_underused(Pfn head, Duration* cost) {
+  if (kernel_.memory.frame(head).is(Frame::kUnevictable) || !is_underused(head, cost)) return false;
+  if (!split_folio(head, cost)) return false;
+  ++kernel_.stats.vmstat.thp_underused_split_page;
+  return true;
+}
+
+// thp_underused(): until the answer is known. A page of zeros is read to its end, which takes as long as clearing one (a
+// guess); what holds data shows it soon.
+bool Split::is_underused(Pfn head, Duration* cost) const {
+  const std::uint64_t limit = kernel_.config.khugepaged.max_ptes_none;
+  if (limit == kHugePages - 1) return false;
+  std::uint64_t zeros = 0, filled = 0;
+  for (Pfn page = head; zeros <= limit && filled < kHugePages - limit; page += 1)
+    ++(kernel_.is_zero_filled(page) ? zeros : filled);
+  if (cost) *cost += kernel_.config.costs.clear_page * std::int64_t(zeros);
+  return zeros > limit;
 }
 
 }  // namespace collapsar

@@ -1,15 +1,17 @@
 // Split: huge pages taken apart: the PMD of one address space, or the page itself.
 //
 // Models:      PMD split (512 PTEs of the same page; thp_split_pmd), folio split (512 pages; thp_split_page), the deferred
-//              split list.
-// Simplified:  the underused shrinker is not modelled: with max_ptes_none at its default of 511 Linux does not look either.
+//              split list: partly mapped pages, and from 6.12 on every new huge page, which is split if too much of it
+//              holds only zeros (thp_underused_split_page) and forgotten if not.
+// Simplified:  every batch of reclaim asks the shrinker, whatever its priority; where contents are not followed
+//              (KernelContext::follows_contents) no page looks zero-filled, and no huge page underused.
 // Time:        returns the cost; the caller lets it pass.
 // Owns:        the deferred split list.
 // Source:      khugepaged.md 7.4.
 //
 // Invariants:
 //  1. An entry of the deferred list may be stale (its page was freed or split); it counts only while the frame there is a
-//     compound page with kPartiallyMapped.
+//     compound page. kPartiallyMapped says which kind it is.
 #pragma once
 
 #include <tsl/robin_map.h>
@@ -34,15 +36,21 @@ class Split {
   // The page becomes 512; first all its PMDs are split. False (and thp_split_page_failed): pinned, locked or being
   // written. `cost` (may be nullptr) grows by what it took.
   bool split_folio(Pfn head, Duration* cost);
+  // A new anonymous huge page, of a fault or a collapse (rules.deferred_list_for_all).
+  void enlist(Pfn head);
   // A compound page of which part is unmapped now. Nothing happens if a PMD still maps it whole or it is in the swap cache.
   void defer(Pfn head);
   void undefer(Pfn head);  // it is about to be freed
-  // Memory pressure: splits partly mapped pages and frees what nobody maps. Returns pages freed; adds to `cost`.
+  // Memory pressure: splits partly mapped and underused pages and frees what nobody maps, and what holds only zeros.
+  // Returns pages freed; adds to `cost`.
   std::uint64_t shrink_deferred(std::uint64_t wanted, Duration* cost = nullptr);
   std::uint64_t deferred() const { return deferred_.size(); }
 
  private:
   bool can_split(Pfn head);
+  void append(Pfn head);
+  bool split_if_underused(Pfn head, Duration* cost);
+  bool is_underused(Pfn head, Duration* cost) const;
   void map_zero_pages(Pfn head);
   void lock_parts(Pfn head);
   bool is_unmapped_in_parts(Pfn head);

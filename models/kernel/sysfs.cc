@@ -77,6 +77,8 @@ int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value) {
   if (file == "defrag") return store(thp.defrag, choice<ThpDefrag>(value));
   if (file == "shmem_enabled") return write_shmem_enabled(kernel, value);
   if (file == "use_zero_page") return write_flag(thp.use_zero_page, value);
+  if (file == "shrink_underused" && kernel.context().rules.deferred_list_for_all)
+    return write_flag(thp.shrink_underused, value);
   if (file == "khugepaged/defrag") return write_flag(daemon.defrag, value);
   if (file == "khugepaged/pages_to_scan") return write_pages_to_scan(kernel, value);
   if (file == "khugepaged/scan_sleep_millisecs") return write_sleep(kernel, &KhugepagedConfig::scan_sleep, value);

@@ -38,6 +38,13 @@ TEST_F(SysfsTest, StoresWhatItAccepts) {
   EXPECT_FALSE(bench.kernel.config().thp.use_zero_page);
 }
 
+TEST_F(SysfsTest, HasTheKnobOfUnderusedPagesFrom6_12On) {
+  EXPECT_EQ(write("shrink_underused", "0"), 0);
+  EXPECT_FALSE(bench.kernel.config().thp.shrink_underused);
+  KernelBench old(config_of(ThpEnabled::always, "6.1"));
+  EXPECT_EQ(write_sysfs(old.kernel, "shrink_underused", "0"), ENOENT);
+}
+
 TEST_F(SysfsTest, ASleepKnobEndsTheSleepBetweenScans) {
   const TaskId task = bench.process();
   bench.map(task, kBase, kHugeBytes);
