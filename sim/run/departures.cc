@@ -37,8 +37,11 @@ constexpr Departure kDepartures[] = {
      "reclaim: fixed balance of anonymous and file pages; no memory cgroups, no multi-generation LRU"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "khugepaged.ranges_scanned"); },
      "khugepaged: anonymous memory only (no file or shared-memory ranges); its scan does not disturb the caches"},
-    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "vmstat.thp_deferred_split_page"); },
-     "khugepaged: the shrinker of underused huge pages is not modelled"},
+    {[](const ExperimentConfig& c, const StatTable& s) {
+       const bool is_short = counted(s, "vmstat.pgscan_kswapd") || counted(s, "vmstat.pgscan_direct");
+       return is_short && c.kernel.thp.shrink_underused && c.kernel.khugepaged.max_ptes_none < kHugePages - 1;
+     },
+     "reclaim: contents of memory are not followed, so that no huge page is found underused"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "faults.major"); },
      "files: read one page per fault, nothing read ahead, never written back"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "shootdowns"); },
