@@ -89,6 +89,7 @@ TEST_P(Arrival, OfAFaultInTheRange) {
   } else {
     EXPECT_EQ(end, times.committed() + bench.costs().fault_spurious) << "waits for the huge page, and finds it";
   }
+  if (passes) bench.drain_lru();
   EXPECT_EQ(finish(), ScanResult::SUCCEED);
   if (!passes) return;
   // The collapse has one page more to move, and may have waited for the fault to leave: for its mmap_lock when it wants
@@ -98,6 +99,15 @@ TEST_P(Arrival, OfAFaultInTheRange) {
   const Duration lock_wanted = is_6_1() ? times.revalidated() : times.rechecked();
   const Duration wait = std::max(end - lock_wanted, Duration::zero());
   EXPECT_EQ(done.at - kTimeZero, later.committed() + wait);
+}
+
+// The page waits in the LRU batch of the CPU that took the fault, which holds a reference: the isolation gives up.
+TEST_P(Arrival, OfAFaultWhosePageIsInABatch) {
+  if (!is_before(Step::recheck)) return;
+  fault_at(at(kHole));
+  EXPECT_EQ(finish(), ScanResult::PAGE_COUNT);
+  EXPECT_TRUE(mm.table().pmd_is_table(at(0)));
+  bench.kernel.check();
 }
 
 TEST_P(Arrival, OfAFaultInAnotherVma) {

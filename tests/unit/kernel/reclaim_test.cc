@@ -156,6 +156,7 @@ TEST_F(ReclaimPages, CleanPageInTheSwapCacheNeedsNoWrite) {
   const std::uint64_t writes = b.stats().vmstat.pswpout;
   b.touch(task, kBase, Access::read);  // the child's entry keeps the slot
   const Pfn again = b.entry(task, kBase).pfn();
+  b.drain_lru();
   page_out({again});
   EXPECT_TRUE(b.entry(task, kBase).swap());
   EXPECT_EQ(b.stats().vmstat.pswpout, writes);
