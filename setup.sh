@@ -10,6 +10,7 @@ PACKAGES=(
   g++ cmake ninja-build                                                   # toolchain
   libboost-program-options-dev libfmt-dev libyaml-cpp-dev libzstd-dev     # program
   nlohmann-json3-dev robin-map-dev
+  zlib1g-dev liblzma-dev libbz2-dev libminizip-dev                        # packed traces
   libgtest-dev libgmock-dev libbenchmark-dev                              # tests and benchmark
   pybind11-dev python3-dev python3-numpy python3-pandas python3-pytest    # Python package and its tests
 )

@@ -16,6 +16,10 @@ collapsar_find(Boost APT libboost-program-options-dev 1.74 CONFIG COMPONENTS pro
 collapsar_find(fmt APT libfmt-dev 9.1 CONFIG)
 collapsar_find(yaml-cpp APT libyaml-cpp-dev 0.7 CONFIG)
 collapsar_find(zstd APT libzstd-dev 1.5 CONFIG)
+collapsar_find(ZLIB APT zlib1g-dev 1.2)
+collapsar_find(LibLZMA APT liblzma-dev 5.2)
+collapsar_find(BZip2 APT libbz2-dev 1.0)
+collapsar_find(Minizip APT libminizip-dev)  # cmake/FindMinizip.cmake
 collapsar_find(nlohmann_json APT nlohmann-json3-dev 3.11 CONFIG)
 collapsar_find(tsl-robin-map APT robin-map-dev 1.2 CONFIG)
 

@@ -16,6 +16,7 @@ LIBRARIES = {
     "fmt": ("fmt/",),
     "yaml-cpp": ("yaml-cpp/",),
     "zstd": ("zstd.h", "zstd_errors.h"),
+    "decompressors": ("zlib.h", "lzma.h", "bzlib.h", "minizip/"),
     "robin-map": ("tsl/",),
     "boost": ("boost/",),
     "nlohmann-json": ("nlohmann/",),
@@ -29,14 +30,14 @@ EVERY_ROOM = ("sim/core", "sim/trace", "models/mem", "models/mmu", "models/cpu",
 # room -> what its files may include: rooms (all of their headers), single headers, and libraries. fmt is for everybody.
 ROOMS = {
     "sim/core": (),
-    "sim/trace": ("sim/core", "zstd"),
+    "sim/trace": ("sim/core", "zstd", "decompressors"),
     "models/mem": ("sim/core", "robin-map"),
     "models/mmu": ("sim/core", "models/mem", "robin-map"),
     "models/cpu": ("sim/core", "sim/trace/trace.h", "models/mem", "models/mmu"),
     "models/kernel": ("sim/core", "models/mem", "models/mmu/kernel_port.h", "robin-map"),
     "sim/run": EVERY_ROOM + ("robin-map",),
     "python": EVERY_ROOM + ("pybind11",),
-    "tests": EVERY_ROOM + ("tests", "googletest", "benchmark", "nlohmann-json", "robin-map", "yaml-cpp", "zstd"),
+    "tests": EVERY_ROOM + ("tests", "googletest", "benchmark", "nlohmann-json", "robin-map", "yaml-cpp", "zstd", "decompressors"),
 }
 
 # Files that may include more than their room: a pattern of the path, and what it may include besides.

@@ -4,7 +4,7 @@
 // Order:       a source yields items in the total order of the file. Every reference has an index (0-based, counted
 //              over the whole trace); an event stands before the reference that follows it.
 // Errors:      TraceError with file, record number and byte offset. A source never ends early in silence.
-// Source:      ../traces/README.md for `.ctr`; Valgrind lackey; the plane format of captured traces.
+// Source:      ../traces/README.md: `.ctr`, the text format, captured planes, and formats of others.
 #pragma once
 
 #include <array>
@@ -92,8 +92,9 @@ using TraceItem = std::variant<TraceRun, TraceEvent>;
 
 // What a trace says of itself.
 struct TraceInfo {
-  std::string name;    // file name without directories
-  std::string format;  // "ctr", "planes", "lackey", "synthetic", "memory"
+  std::string name;  // file name without directories
+  std::string
+      format;  // "ctr", "text", "planes", "lackey", "perf", "din", "champsim", "drmemtrace", "synthetic", "memory"
   std::string program, command;
   std::uint64_t records = 0;  // references and events
   std::uint64_t references = 0;
@@ -128,15 +129,19 @@ class TraceSink {
 
 // --- making sources ---
 
-// Opens one trace file, or several of one recording (one per process), merged by time stamp and parent index. The
-// format is recognised, not asked for. `.mtp.zst` names stand for NAME.mtp.zst + NAME.events.zst (+ NAME.json).
+// Opens one trace file, or several of one recording (one per process, or per thread), merged by time stamp and parent
+// index. The format is recognised, not asked for. `.mtp.zst` names stand for NAME.mtp.zst + NAME.events.zst (+
+// NAME.json), a folder for the drmemtrace in it.
 std::unique_ptr<TraceSource> open_trace(const std::vector<std::string>& files);
 // References from memory (Python, tests): one process, one thread; VMAs inferred unless `events` has them.
 std::unique_ptr<TraceSource> make_memory_trace(std::vector<Record> records, std::vector<TraceEvent> events,
                                                std::string name);
 // Wraps `source` and stops after `limit` references (0 = no limit), skipping the first `skip` (their events are kept).
 std::unique_ptr<TraceSource> make_window(std::unique_ptr<TraceSource> source, std::uint64_t skip, std::uint64_t limit);
-// A `.ctr` writer. `info` gives program, command, notes and has_* flags; counts, hash and resident set are found while
+// The same window as a trace of its own, for keeping: its resident set is what the skipped part had touched and not
+// dropped, whether or not the window touches it. Reads the skipped part once more.
+std::unique_ptr<TraceSource> make_cut(std::unique_ptr<TraceSource> source, std::uint64_t skip, std::uint64_t limit);
+// A writer of the text format if the name ends in .txt, else of `.ctr`. `info` gives program, command, notes and has_* flags; counts, hash and resident set are found while
 // writing.
 std::unique_ptr<TraceSink> create_trace(const std::string& file, const TraceInfo& info);
 // Reads `source` to its end, then rewinds it.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace collapsar {
 
 namespace {
@@ -20,13 +22,17 @@ void encode_resident(const std::map<std::uint32_t, std::vector<VirtRange>>& resi
   }
 }
 
-std::map<std::uint32_t, std::vector<VirtRange>> decode_resident(ByteReader& in) {
+std::map<std::uint32_t, std::vector<VirtRange>> decode_resident(ByteReader& in, std::uint64_t blocks) {
   constexpr std::uint64_t kPages = 1ULL << (64 - kPageShift);
+  // A reference of at most 65,535 bytes touches 17 pages, and each resident page was touched.
+  std::uint64_t room = 17ULL * kBlockReferences * std::min<std::uint64_t>(blocks, in.left());
   std::map<std::uint32_t, std::vector<VirtRange>> resident;
   for (std::uint64_t processes = in.at_most(in.left(), "number of processes"); processes > 0; --processes) {
     std::vector<VirtRange>& ranges = resident[static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid"))];
     std::uint64_t page = 0;
-    for (std::uint64_t count = in.at_most(in.left(), "number of resident ranges"); count > 0; --count) {
+    for (std::uint64_t count = in.at_most(std::min<std::uint64_t>(room, in.left()), "number of resident ranges");
+         count > 0; --count) {
+      --room;
       const std::uint64_t start = page + in.at_most(kPages - page - 1, "resident page");
       page = start + in.at_most(kPages - start - 1, "resident pages");
       ranges.push_back({address_of(Vpn{start}), address_of(Vpn{page})});
@@ -47,10 +53,11 @@ void encode_index(const std::vector<CtrIndexEntry>& index, ByteWriter& out) {
   }
 }
 
-std::vector<CtrIndexEntry> decode_index(ByteReader& in) {
+std::vector<CtrIndexEntry> decode_index(ByteReader& in, std::uint64_t blocks) {
   std::vector<CtrIndexEntry> index;
   std::uint64_t offset = kCtrHeaderBytes, reference = 0, stamp = 0;
-  for (std::uint64_t count = in.at_most(in.left(), "number of blocks"); count > 0; --count) {
+  for (std::uint64_t count = in.at_most(std::min<std::uint64_t>(blocks, in.left()), "number of blocks"); count > 0;
+       --count) {
     CtrIndexEntry e;
     e.offset = offset, e.first_reference = reference;
     e.references = static_cast<std::uint32_t>(in.at_most(kBlockReferences, "references of a block"));
@@ -102,7 +109,7 @@ std::vector<std::uint8_t> encode_ctr_footer(const CtrFooter& footer) {
   return std::move(out.bytes);
 }
 
-CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes) {
+CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes, std::uint64_t blocks) {
   ByteReader in(bytes);
   CtrFooter footer;
   TraceInfo& info = footer.info;
@@ -115,8 +122,8 @@ CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes) {
   info.has_stamps = flags & kStamps, info.has_mappings = flags & kMappings, info.complete = flags & kComplete;
   for (std::uint64_t notes = in.at_most(in.left(), "number of notes"); notes > 0; --notes)
     info.notes.push_back(in.text());
-  if (flags & kResident) info.resident = decode_resident(in);
-  footer.index = decode_index(in);
+  if (flags & kResident) info.resident = decode_resident(in, blocks);
+  footer.index = decode_index(in, blocks);
   if (in.left() > 0) in.fail("the footer has bytes behind its end");
   return footer;
 }

@@ -45,6 +45,7 @@ struct CtrFooter {
 std::vector<std::uint8_t> encode_ctr_header();
 std::vector<std::uint8_t> encode_ctr_block_header(const CtrIndexEntry& entry);
 std::vector<std::uint8_t> encode_ctr_footer(const CtrFooter& footer);
-CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes);  // throws Malformed
+// `blocks`: the most that the file has room for, which bounds the memory taken. Throws Malformed.
+CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes, std::uint64_t blocks);
 
 }  // namespace collapsar

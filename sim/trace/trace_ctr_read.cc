@@ -63,7 +63,7 @@ CtrReader::CtrReader(const std::string& file) : file_(file) {
   check_header();
   const std::vector<std::uint8_t> bytes = read_footer();
   try {
-    footer_ = decode_ctr_footer(bytes);
+    footer_ = decode_ctr_footer(bytes, footer_offset_ / kCtrBlockHeaderBytes);
   } catch (const Malformed& m) {
     fail(0, m.offset, fmt::format("in the unpacked footer: {}", m.what));
   }

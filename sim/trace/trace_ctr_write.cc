@@ -1,14 +1,11 @@
 // The `.ctr` writer: collects a block, packs it, and keeps what the footer needs.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 
 #include "sim/core/error.h"
 #include "sim/trace/trace_ctr.h"
 #include "sim/trace/trace_input.h"
+#include "sim/trace/trace_output.h"
+#include "sim/trace/trace_readers.h"
 #include "sim/trace/trace_touched.h"
 
 namespace collapsar {
@@ -17,48 +14,6 @@ namespace {
 
 // Level 6 packed twelve traces of real programs some 5 % smaller than 3 and decompresses as fast; only writing is slower.
 constexpr int kCompressionLevel = 6;
-
-// A file under a temporary name beside its own, which it gets in commit().
-class OutputFile {
- public:
-  explicit OutputFile(const std::string& name) : name_(name), temporary_(fmt::format("{}.{}.tmp", name, ::getpid())) {
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail(0);
-  }
-  ~OutputFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!is_committed_) ::unlink(temporary_.c_str());
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-  std::uint64_t size() const { return size_; }
-
-  void write(std::span<const std::uint8_t> bytes) {
-    for (std::size_t done = 0; done < bytes.size();) {
-      const ssize_t n = ::write(descriptor_, bytes.data() + done, bytes.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail(size_ + done);
-      done += static_cast<std::size_t>(n);
-    }
-    size_ += bytes.size();
-  }
-  void commit() {
-    const int closed = ::close(descriptor_);
-    descriptor_ = -1;
-    if (closed != 0 || std::rename(temporary_.c_str(), name_.c_str()) != 0) fail(size_);
-    is_committed_ = true;
-  }
-
- private:
-  [[noreturn]] void fail(std::uint64_t offset) {
-    const int error = errno;
-    throw TraceError(fmt::format("{}: cannot be written at byte offset {}: {}", name_, offset, std::strerror(error)));
-  }
-  std::string name_, temporary_;
-  int descriptor_ = -1;
-  std::uint64_t size_ = 0;
-  bool is_committed_ = false;
-};
 
 class CtrWriter : public TraceSink {
  public:
@@ -196,7 +151,7 @@ void CtrWriter::finish() {
 
 }  // namespace
 
-std::unique_ptr<TraceSink> create_trace(const std::string& file, const TraceInfo& info) {
+std::unique_ptr<TraceSink> create_ctr(const std::string& file, const TraceInfo& info) {
   return std::make_unique<CtrWriter>(file, info);
 }
 

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 1u << 18;
 constexpr int kWindowLog = 21;  // 2 MiB: a block of 65,536 references and its predecessor, of some 600 KiB each
-constexpr std::uint8_t kZstdMagic[4] = {0x28, 0xB5, 0x2F, 0xFD};  // RFC 8878, 3.1.1
 
 }  // namespace
 
@@ -50,14 +49,9 @@ std::size_t InputFile::read(std::uint64_t offset, std::span<std::uint8_t> out) c
   return done;
 }
 
-struct InputStream::Decompressor {
-  ZSTD_DCtx* context = ZSTD_createDCtx();
-  ~Decompressor() { ZSTD_freeDCtx(context); }
-};
-
-InputStream::InputStream(const std::string& name) : file_(name), decompressor_(std::make_unique<Decompressor>()) {
-  std::uint8_t magic[4] = {};
-  is_compressed_ = file_.read(0, magic) == sizeof magic && std::equal(magic, magic + 4, kZstdMagic);
+InputStream::InputStream(const std::string& name) : file_(name) {
+  std::uint8_t first[kMagicBytes] = {};
+  decompressor_ = decompressor_for({first, file_.read(0, first)});
 }
 
 InputStream::~InputStream() = default;
@@ -65,10 +59,9 @@ InputStream::~InputStream() = default;
 std::uint64_t InputStream::file_offset() const { return file_at_ - (buffer_.size() - buffer_at_); }
 
 void InputStream::rewind() {
-  ZSTD_DCtx_reset(decompressor_->context, ZSTD_reset_session_only);
+  if (decompressor_) decompressor_->reset();
   buffer_.clear();
   buffer_at_ = 0, file_at_ = 0, offset_ = 0;
-  in_frame_ = false;
 }
 
 void InputStream::refill() {
@@ -79,7 +72,7 @@ void InputStream::refill() {
 }
 
 std::size_t InputStream::read(std::span<std::uint8_t> out) {
-  const std::size_t n = is_compressed_ ? read_compressed(out) : read_plain(out);
+  const std::size_t n = decompressor_ ? read_compressed(out) : read_plain(out);
   offset_ += n;
   return n;
 }
@@ -91,27 +84,28 @@ std::size_t InputStream::read_plain(std::span<std::uint8_t> out) {
 }
 
 std::size_t InputStream::read_compressed(std::span<std::uint8_t> out) {
-  ZSTD_outBuffer output{out.data(), out.size(), 0};
-  while (output.pos < output.size) {
+  std::size_t done = 0;
+  while (done < out.size()) {
     if (buffer_at_ == buffer_.size()) refill();
-    ZSTD_inBuffer input{buffer_.data(), buffer_.size(), buffer_at_};
-    const std::size_t before = output.pos;
-    const std::size_t hint = ZSTD_decompressStream(decompressor_->context, &output, &input);
-    if (ZSTD_isError(hint)) {
-      throw TraceError(fmt::format("{}: byte offset {}: {}; a whole zstd file is right", name(), file_offset(),
-                                   ZSTD_getErrorName(hint)));
+    const bool is_last = file_at_ >= file_.size();
+    Decompressor::Step step;
+    try {
+      step = decompressor_->step(std::span(buffer_).subspan(buffer_at_), out.subspan(done), is_last);
+    } catch (const Malformed& m) {
+      throw TraceError(fmt::format("{}: byte offset {}: {}; a whole {} file is right", name(), file_offset(), m.what,
+                                   decompressor_->name()));
     }
-    const bool is_stuck = input.pos == buffer_at_ && output.pos == before;
-    buffer_at_ = input.pos;
-    if (!buffer_.empty() || output.pos != before) in_frame_ = hint != 0;
-    if (buffer_.empty() && is_stuck) {
-      if (in_frame_)
-        throw TraceError(
-            fmt::format("{}: byte offset {}: the zstd data ends too early; a whole file is right", name(), file_at_));
-      break;
-    }
+    buffer_at_ += step.consumed, done += step.produced;
+    if (step.consumed > 0 || step.produced > 0) continue;
+    if (!is_last || buffer_at_ < buffer_.size())
+      throw TraceError(fmt::format("{}: byte offset {}: bytes behind the end of the {} data", name(), file_offset(),
+                                   decompressor_->name()));
+    if (!decompressor_->is_between_streams())
+      throw TraceError(fmt::format("{}: byte offset {}: the {} data ends too early; a whole file is right", name(),
+                                   file_at_, decompressor_->name()));
+    break;
   }
-  return output.pos;
+  return done;
 }
 
 std::string read_all(InputStream& stream) {

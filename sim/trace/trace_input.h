@@ -1,6 +1,7 @@
-// Trace input: bytes of a file, plain or compressed with zstd, and errors that name the place.
+// Trace input: bytes of a file, plain or compressed, and errors that name the place.
 //
-// Models:      nothing. InputFile reads at offsets; InputStream reads on and decompresses where the content says zstd.
+// Models:      nothing. InputFile reads at offsets; InputStream reads on and decompresses what is packed with zstd, gzip,
+//              xz or bzip2.
 // Errors:      TraceError with the file's name and the byte offset.
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "sim/core/error.h"
+#include "sim/trace/trace_decompress.h"
 
 namespace collapsar {
 
@@ -43,7 +45,7 @@ class InputStream {
   InputStream& operator=(const InputStream&) = delete;
   // Fills `out`, or what is left; 0 at the end. A compressed stream that stops early is an error.
   std::size_t read(std::span<std::uint8_t> out);
-  bool is_compressed() const { return is_compressed_; }
+  bool is_compressed() const { return decompressor_ != nullptr; }
   std::uint64_t offset() const { return offset_; }  // of the next byte, after decompression
   std::uint64_t file_offset() const;                // of the next byte to be read from the file
   const std::string& name() const { return file_.name(); }
@@ -54,15 +56,12 @@ class InputStream {
   std::size_t read_compressed(std::span<std::uint8_t> out);
   void refill();
 
-  struct Decompressor;
   InputFile file_;
-  bool is_compressed_ = false;
-  std::unique_ptr<Decompressor> decompressor_;
+  std::unique_ptr<Decompressor> decompressor_;  // none: the bytes are what they are
   std::vector<std::uint8_t> buffer_;
   std::size_t buffer_at_ = 0;
   std::uint64_t file_at_ = 0;
   std::uint64_t offset_ = 0;
-  bool in_frame_ = false;
 };
 
 // Everything the stream has.

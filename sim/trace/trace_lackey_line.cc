@@ -5,26 +5,18 @@
 #include <cstring>
 #include <utility>
 
+#include "sim/trace/trace_syscall.h"
+
 namespace collapsar {
 
 namespace {
 
-using Op = TraceEvent::Op;
-constexpr std::size_t kLongestLine = 1u << 16;  // SYSCALL lines quote paths; nothing real comes near
-constexpr std::size_t kBuffer = 1u << 20;
-constexpr std::uint64_t kMapAnonymous = 0x20, kPrSetThpDisable = 41;
+constexpr std::size_t kThreads = 65536;         // that may be in a system call at once; pid_max is 32768 by default
 constexpr std::string_view kOutcome = " --> ";  // of a system call whose line was broken: "unimplemented ..."
 constexpr std::string_view kSuccess = "Success(", kFailure = "Failure(";
 
 bool is_remark(std::string_view line) {
   return line.empty() || line.starts_with("==") || line.starts_with("--") || line.starts_with("**");
-}
-
-// A lower- or upper-case hexadecimal digit, or 16.
-unsigned hex_digit(char c) {
-  if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? static_cast<unsigned>(lower - 'a' + 10) : 16;
 }
 
 // "0x1f" or "31" or "-1".
@@ -39,61 +31,16 @@ std::uint64_t any_number(std::string_view word) {
 }
 
 // The numbers between the parentheses of "sys_name ( 0x1000, 4096, 3 )".
-std::vector<std::uint64_t> arguments(std::string_view text) {
-  std::vector<std::uint64_t> values;
-  while (!text.empty() && values.size() < 6) {
+SyscallArguments arguments(std::string_view text) {
+  SyscallArguments values{};
+  for (std::size_t i = 0; i < values.size() && !text.empty(); ++i) {
     const std::size_t comma = std::min(text.find(','), text.size());
     std::string_view word = text.substr(0, comma);
     word.remove_prefix(std::min(word.find_first_not_of(" ("), word.size()));
-    values.push_back(any_number(word.substr(0, word.find_first_of(" )("))));
+    values[i] = any_number(word.substr(0, word.find_first_of(" )(")));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
-  values.resize(6);
   return values;
-}
-
-// x86-64 system call numbers: arch/x86/entry/syscalls/syscall_64.tbl.
-enum Syscall : std::uint64_t {
-  kMmap = 9,
-  kMprotect = 10,
-  kMunmap = 11,
-  kBrk = 12,
-  kMremap = 25,
-  kMadvise = 28,
-  kMlock = 149,
-  kMunlock = 150,
-  kPrctl = 157,
-  kExitGroup = 231,
-  kMlock2 = 325,
-};
-
-// A system call that succeeded as an event; nullopt if it says nothing of the address space.
-std::optional<TraceEvent> to_event(std::uint64_t number, const std::vector<std::uint64_t>& a, std::uint64_t result) {
-  TraceEvent e;
-  e.address = a[0], e.length = a[1];
-  switch (number) {
-    case kMmap:
-      e.op = Op::mmap, e.address = result;
-      e.prot = static_cast<std::uint32_t>(a[2]), e.map_flags = static_cast<std::uint32_t>(a[3]);
-      if (!(a[3] & kMapAnonymous)) e.file = a[4] + 1, e.offset = a[5];  // by descriptor: nothing else is told
-      return e;
-    case kMprotect: e.op = Op::mprotect, e.prot = static_cast<std::uint32_t>(a[2]); return e;
-    case kMunmap: e.op = Op::munmap; return e;
-    case kBrk: e.op = Op::brk, e.address = result, e.length = 0; return e;
-    case kMremap:
-      e.op = Op::mremap, e.new_length = a[2], e.map_flags = static_cast<std::uint32_t>(a[3]), e.new_address = result;
-      return e;
-    case kMadvise: e.op = Op::madvise, e.advice = static_cast<std::uint32_t>(a[2]); return e;
-    case kMlock:
-    case kMlock2: e.op = Op::mlock; return e;
-    case kMunlock: e.op = Op::munlock; return e;
-    case kExitGroup: e.op = Op::exit, e.address = e.length = 0; return e;
-    case kPrctl:
-      if (a[0] != kPrSetThpDisable) return std::nullopt;
-      e.op = Op::thp_disable, e.value = a[1] ? 1 | (a[2] & 2) : 0, e.address = e.length = 0;
-      return e;
-    default: return std::nullopt;  // a number, not an enum: most calls do not matter here
-  }
 }
 
 bool looks_like_reference(std::string_view line) {
@@ -102,21 +49,9 @@ bool looks_like_reference(std::string_view line) {
 
 }  // namespace
 
-void LackeyLines::fail(std::string_view line, const char* right) const {
-  throw TraceError(
-      fmt::format("{}: line {}, byte offset {}: '{}': {}", stream_.name(), line_, offset_, line.substr(0, 80), right));
-}
-
 bool LackeyLines::is_lackey(const std::string& file) {
-  LackeyLines lines(file);
-  std::string_view line;
-  constexpr unsigned kRemarks = 100;  // Valgrind's banner is some 10 lines
-  for (unsigned i = 0; i < kRemarks; ++i) {
-    try {
-      if (!lines.read_line(line)) return false;
-    } catch (const TraceError&) {
-      return looks_like_reference(line);
-    }
+  constexpr std::size_t kRemarks = 100;  // Valgrind's banner is some 10 lines
+  for (const std::string& line : first_lines(file, kRemarks)) {
     if (looks_like_reference(line) || line.starts_with("SYSCALL[")) return true;
     if (!is_remark(line)) return false;
   }
@@ -124,39 +59,10 @@ bool LackeyLines::is_lackey(const std::string& file) {
 }
 
 void LackeyLines::rewind() {
-  stream_.rewind();
-  at_ = filled_ = 0;
-  line_ = offset_ = next_offset_ = 0;
+  text_.rewind();
   tail_.clear();
   pid_ = 0;
   blocked_.clear();
-}
-
-bool LackeyLines::read_line(std::string_view& line) {
-  const auto find_end = [&]() -> const std::uint8_t* {
-    return filled_ == at_ ? nullptr
-                          : static_cast<const std::uint8_t*>(std::memchr(buffer_.data() + at_, '\n', filled_ - at_));
-  };
-  const std::uint8_t* end = find_end();
-  if (!end) {
-    buffer_.resize(kBuffer + kLongestLine);
-    std::memmove(buffer_.data(), buffer_.data() + at_, filled_ - at_);
-    filled_ -= at_, at_ = 0;
-    offset_ = next_offset_, ++line_;
-    if (filled_ > kLongestLine)
-      fail({reinterpret_cast<const char*>(buffer_.data()), 80}, "a line of at most 64 KiB is right");
-    filled_ += stream_.read({buffer_.data() + filled_, kBuffer});
-    if (filled_ == 0) return false;
-    end = find_end();
-    line = {reinterpret_cast<const char*>(buffer_.data()), filled_};
-    if (!end) fail(line, "the text ends within a line; a whole file is right");
-    --line_;
-  }
-  const std::size_t length = static_cast<std::size_t>(end - (buffer_.data() + at_));
-  line = {reinterpret_cast<const char*>(buffer_.data()) + at_, length};
-  at_ += length + 1;
-  offset_ = next_offset_, next_offset_ += length + 1, ++line_;
-  return true;
 }
 
 bool LackeyLines::parse_reference(std::string_view line, Record& record) const {
@@ -187,6 +93,14 @@ void LackeyLines::keep_tail(std::string_view rest) {
   tail_ = looks_like_reference(rest) ? rest : "";
 }
 
+SyscallArguments LackeyLines::take_blocked(std::uint64_t tid) {
+  const auto found = blocked_.find(tid);
+  if (found == blocked_.end()) return {};
+  const SyscallArguments arguments_of = found->second;
+  blocked_.erase(found);
+  return arguments_of;
+}
+
 // "SYSCALL[pid,tid](num) sys_name ( args ) --> [pre-success] Success(0x..)", then perhaps a reference; or in two lines,
 // for a call that may block: "... ( args ) --> [async] ..." and "SYSCALL[pid,tid](num) ... [async] --> Success(0x..)".
 std::optional<TraceEvent> LackeyLines::parse_system_call(std::string_view line) {
@@ -197,13 +111,15 @@ std::optional<TraceEvent> LackeyLines::parse_system_call(std::string_view line) 
   const std::size_t head = std::min(line.find(')'), line.size() - 1) + 1;  // behind "(num)"
   const std::size_t open = line.find('(', head);
   const bool is_second_line = line.substr(head).starts_with(" ... [async]");
-  std::vector<std::uint64_t> arguments_of(6);
-  if (is_second_line) arguments_of = std::exchange(blocked_[tid], std::vector<std::uint64_t>(6));
+  SystemCall call;
+  call.number = number;
+  if (is_second_line) call.arguments = take_blocked(tid);
   else if (open != std::string_view::npos)
-    arguments_of = arguments(line.substr(open + 1, line.find(')', open) - open - 1));
+    call.arguments = arguments(line.substr(open + 1, line.find(')', open) - open - 1));
   if (pid_ == 0) pid_ = pid;
   if (const std::size_t dots = line.find("[async] ..."); dots != std::string_view::npos) {
-    blocked_[tid] = arguments_of;
+    if (blocked_.size() == kThreads) text_.fail(line, "at most 65536 threads at once is right");
+    blocked_[tid] = call.arguments;
     keep_tail(line.substr(dots + std::strlen("[async] ...")));
     return std::nullopt;
   }
@@ -212,36 +128,31 @@ std::optional<TraceEvent> LackeyLines::parse_system_call(std::string_view line) 
   if (!is_success) outcome = line.find(kFailure);
   if (outcome == std::string_view::npos) return std::nullopt;  // the outcome is on the next line
   const std::size_t close = line.find(')', outcome);
-  if (close == std::string_view::npos) fail(line, "Success(0x...) or Failure(0x...) is right");
+  if (close == std::string_view::npos) text_.fail(line, "Success(0x...) or Failure(0x...) is right");
   keep_tail(line.substr(close + 1));
   if (!is_success || pid != pid_) return std::nullopt;
-  return to_event(number, arguments_of,
-                  any_number(line.substr(outcome + kSuccess.size(), close - outcome - kSuccess.size())));
+  call.result = any_number(line.substr(outcome + kSuccess.size(), close - outcome - kSuccess.size()));
+  return to_event(call, SyscallTable::x86_64);
 }
 
 LackeyLines::Kind LackeyLines::next(Record& record, TraceEvent& event) {
   constexpr const char* kRight = "'I  addr,size', ' L addr,size', ' S addr,size' or ' M addr,size' is right";
-  if (!tail_.empty()) {
-    const std::string tail = std::move(tail_);
-    tail_.clear();
-    if (!parse_reference(tail, record)) fail(tail, kRight);
-    return Kind::reference;
-  }
   std::string_view line;
-  while (read_line(line)) {
+  while (!tail_.empty() || text_.next(line)) {
+    const std::string tail = std::exchange(tail_, {});
+    if (!tail.empty()) line = tail;
     if (looks_like_reference(line)) {
-      if (!parse_reference(line, record)) fail(line, kRight);
+      if (!parse_reference(line, record)) text_.fail(line, kRight);
       return Kind::reference;
     }
-    if (line.starts_with("SYSCALL[") || line.starts_with(kOutcome)) {
-      const std::optional<TraceEvent> call = line[0] == 'S' ? parse_system_call(line) : std::nullopt;
-      if (line[0] == ' ') keep_tail(line.substr(std::min(line.find(')'), line.size() - 1) + 1));
-      if (call) event = *call;
-      if (call) return Kind::event;
-      if (!tail_.empty()) return next(record, event);
-      continue;
+    if (line.starts_with("SYSCALL[")) {
+      const std::optional<TraceEvent> call = parse_system_call(line);
+      if (!call) continue;
+      event = *call;
+      return Kind::event;
     }
-    if (!is_remark(line)) fail(line, kRight);
+    if (line.starts_with(kOutcome)) keep_tail(line.substr(std::min(line.find(')'), line.size() - 1) + 1));
+    else if (!is_remark(line)) text_.fail(line, kRight);
   }
   return Kind::end;
 }

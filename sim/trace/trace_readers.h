@@ -42,6 +42,26 @@ std::unique_ptr<TraceSource> open_planes(const std::vector<std::string>& stems);
 bool is_lackey(const std::string& file);
 std::unique_ptr<TraceSource> open_lackey(const std::string& file);
 
+// Formats of others, and the text format; see the file of each.
+bool is_din(const std::string& file);
+std::unique_ptr<TraceSource> open_din(const std::string& file);
+bool is_champsim(const std::string& file);
+std::unique_ptr<TraceSource> open_champsim(const std::string& file);
+bool is_perf(const std::string& file);
+std::unique_ptr<TraceSource> open_perf(const std::string& file);
+bool is_text(const std::string& file);
+std::unique_ptr<TraceSource> open_text(const std::string& file);
+bool is_drmemtrace(const std::string& file);  // a folder, or the file of one thread
+std::unique_ptr<TraceSource> open_drmemtrace(const std::vector<std::string>& files);
+
+std::unique_ptr<TraceSink> create_ctr(const std::string& file, const TraceInfo& info);
+std::unique_ptr<TraceSink> create_text(const std::string& file, const TraceInfo& info);
+
 std::string file_name(const std::string& path);  // without directories
+inline TraceInfo named_info(const std::string& file, const char* format) {
+  TraceInfo info;
+  info.name = file_name(file), info.format = format;
+  return info;
+}
 
 }  // namespace collapsar

@@ -1,6 +1,10 @@
 #include "sim/trace/trace_touched.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "sim/core/error.h"
 
 namespace collapsar {
 
@@ -12,6 +16,9 @@ std::uint64_t page_down(std::uint64_t address) { return align_down(address, kPag
 }  // namespace
 
 void PageSet::find_chunk(std::uint64_t number) {
+  if (chunks_.size() == kMostChunks && !chunks_.contains(number))
+    throw TraceError(
+        fmt::format("a trace touches more than {} stretches of 128 MiB; so many are not kept", kMostChunks));
   std::unique_ptr<Chunk>& chunk = chunks_[number];
   if (!chunk) chunk = std::make_unique<Chunk>();
   last_number_ = number, last_ = chunk.get();
@@ -65,7 +72,8 @@ void ResidentPages::remove(Process& process, std::uint64_t start, std::uint64_t 
   auto it = process.pieces.upper_bound(start);
   if (it != process.pieces.begin()) --it;
   while (it != process.pieces.end() && it->first < end) {
-    const auto [from, piece] = *it;
+    const std::uint64_t from = it->first;
+    const Piece piece = it->second;
     if (piece.end <= start) {
       ++it;
       continue;

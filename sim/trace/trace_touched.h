@@ -5,7 +5,7 @@
 //              inheritance belongs to the process it came from.
 // Simplified:  a page that the program dropped (MADV_DONTNEED) and touched again counts as there; room below a stack
 //              does not.
-// Owns:        one bit per touched page, in chunks of 128 MiB of address space.
+// Owns:        one bit per touched page, in chunks of 128 MiB of address space, 65,536 of them at most (TraceError).
 #pragma once
 
 #include <algorithm>
@@ -23,10 +23,24 @@ namespace collapsar {
 // Page numbers as a two-level bitmap.
 class PageSet {
  public:
-  void add(std::uint64_t page) {
+  // False: it was there.
+  bool add(std::uint64_t page) {
     if (page >> kChunkShift != last_number_) find_chunk(page >> kChunkShift);
-    (*last_)[(page & (kChunkPages - 1)) / 64] |= 1ULL << (page % 64);
+    std::uint64_t& word = (*last_)[(page & (kChunkPages - 1)) / 64];
+    const std::uint64_t bit = 1ULL << (page % 64);
+    if (word & bit) return false;
+    word |= bit;
+    return true;
   }
+  void remove(std::uint64_t first, std::uint64_t end) {
+    for (auto& [number, chunk] : chunks_) {
+      const std::uint64_t from = std::max(first, number << kChunkShift);
+      const std::uint64_t to = std::min(end, (number + 1) << kChunkShift);
+      for (std::uint64_t page = from; page < to; ++page)
+        (*chunk)[(page & (kChunkPages - 1)) / 64] &= ~(1ULL << (page % 64));
+    }
+  }
+  std::size_t chunks() const { return chunks_.size(); }  // 4 KiB of host memory each
   // Calls f(page) for the members in [first, end), ascending.
   template <class F>
   void for_each(std::uint64_t first, std::uint64_t end, F f) const {
@@ -46,6 +60,7 @@ class PageSet {
  private:
   static constexpr unsigned kChunkShift = 15;
   static constexpr std::uint64_t kChunkPages = 1ULL << kChunkShift;
+  static constexpr std::size_t kMostChunks = 1u << 16;  // 256 MiB of host memory; 8 TiB touched in every corner
   using Chunk = std::array<std::uint64_t, kChunkPages / 64>;
   void find_chunk(std::uint64_t number);
   std::vector<std::uint64_t> numbers() const;                         // of the chunks, ascending

@@ -83,13 +83,13 @@ TEST(CtrFooter, SurvivesAnyChange) {
   footer.info.resident = {{{1, {{{4096}, {8192}}, {{65536}, {131072}}}}, {2, {}}}};
   footer.index = {{32, 0, 5, 100, 200, 0, true, false}, {164, 5, 5, 100, 200, 9, false, true}};
   const std::vector<std::uint8_t> whole = encode_ctr_footer(footer);
-  EXPECT_TRUE(decode_ctr_footer(whole).info.resident == footer.info.resident);
+  EXPECT_TRUE(decode_ctr_footer(whole, 100).info.resident == footer.info.resident);
   for (int i = 0; i < 20000; ++i) {
     std::vector<std::uint8_t> bytes = whole;
     bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.next());
     if (random.below(4) == 0) bytes.resize(random.below(bytes.size()));
     try {
-      decode_ctr_footer(bytes);
+      decode_ctr_footer(bytes, 100);
     } catch (const Malformed& m) {
       EXPECT_FALSE(m.what.empty());
     }

@@ -21,14 +21,7 @@ const std::string kText =
 FlatTrace read_text(const std::string& text, TraceInfo* info = nullptr) {
   TemporaryFolder folder;
   write_file(folder.file("a.lackey"), text);
-  const std::unique_ptr<TraceSource> source = open_trace({folder.file("a.lackey")});
-  if (info) *info = source->info();
-  FlatTrace flat = read_flat(*source);
-  source->rewind();
-  EXPECT_TRUE(read_flat(*source) == flat);
-  EXPECT_EQ(source->info().references, flat.references.size());
-  EXPECT_EQ(source->info().events, flat.events.size());
-  return flat;
+  return read_twice({folder.file("a.lackey")}, info);
 }
 
 const TraceEvent* find(const FlatTrace& flat, Op op) {

@@ -26,6 +26,7 @@ class TemporaryFolder {
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  std::string name() const { return folder_.string(); }
   std::size_t files() const {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder_), {}));
   }
@@ -65,6 +66,18 @@ inline FlatTrace read_flat(TraceSource& source) {
                                  run.begin_ns + (run.end_ns - run.begin_ns) * i / n});
     }
   }
+  return flat;
+}
+
+// What the trace says; reading it again, from the start, gives the same.
+inline FlatTrace read_twice(const std::vector<std::string>& files, TraceInfo* info = nullptr) {
+  const std::unique_ptr<TraceSource> source = open_trace(files);
+  if (info) *info = source->info();
+  FlatTrace flat = read_flat(*source);
+  source->rewind();
+  EXPECT_TRUE(read_flat(*source) == flat);
+  EXPECT_EQ(source->info().references, flat.references.size());
+  EXPECT_EQ(source->info().events, flat.events.size());
   return flat;
 }
 
