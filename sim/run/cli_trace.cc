@@ -36,10 +36,10 @@ int head(const Arguments& arguments) {
   return kDone;
 }
 
-void require_ctr(const char* command, const std::string& file) {
-  if (!file.ends_with(".ctr"))
+void require_trace_name(const char* command, const std::string& file) {
+  if (!file.ends_with(".ctr") && !file.ends_with(".txt"))
     throw UsageError(
-        fmt::format("{}: {}: the last argument is the file to write; its name ends in .ctr", command, file));
+        fmt::format("{}: {}: the last argument is the file to write; its name ends in .ctr or .txt", command, file));
 }
 
 std::uint64_t copy(TraceSource& source, const std::string& file) {
@@ -53,23 +53,58 @@ std::uint64_t copy(TraceSource& source, const std::string& file) {
   return references;
 }
 
+// IN... OUT, and what of it.
+struct CopyArguments {
+  Arguments in;
+  std::string out;
+  std::uint64_t skip = 0, limit = 0;
+};
+
+CopyArguments copy_arguments(const CommandOptions& options, const char* command) {
+  CopyArguments a;
+  a.in = options.arguments();
+  a.out = a.in.back();
+  a.in.pop_back();
+  require_trace_name(command, a.out);
+  a.skip = options.count("skip", 0), a.limit = options.count("limit", 0);
+  return a;
+}
+
 int convert(const Arguments& arguments) {
-  CommandOptions options("trace convert", "trace convert IN... OUT.ctr [--skip N] [--limit N]",
-                         "Writes a trace of any format that can be read as .ctr; several processes' files become one.",
-                         "  collapsar trace convert app.lackey app.ctr\n"
-                         "  collapsar trace convert redis.100.mtp.zst redis.101.mtp.zst redis.ctr --limit 10M\n");
+  CommandOptions options(
+      "trace convert", "trace convert IN... OUT [--skip N] [--limit N]",
+      "Writes a trace of any format that can be read as .ctr, or as text if OUT ends in .txt; several\n"
+      "processes' files become one.",
+      "  collapsar trace convert app.lackey app.ctr\n"
+      "  collapsar trace convert app.ctr app.txt --limit 1000\n"
+      "  collapsar trace convert redis.100.mtp.zst redis.101.mtp.zst redis.ctr --limit 10M\n");
   options.value("skip", "N", "leaves out the first N references; their events are kept");
   options.value("limit", "N", "stops after N references");
   if (!options.parse(arguments, 2, 1000)) return kDone;
-  Arguments files = options.arguments();
-  const std::string out = files.back();
-  files.pop_back();
-  require_ctr("trace convert", out);
-  const std::uint64_t skip = options.count("skip", 0), limit = options.count("limit", 0);
-  auto source = open_trace(files);
-  if (skip > 0 || limit > 0) source = make_window(std::move(source), skip, limit);
-  const std::uint64_t references = copy(*source, out);
-  fmt::print("{}: {} references\n", out, references);
+  const CopyArguments a = copy_arguments(options, "trace convert");
+  auto source = open_trace(a.in);
+  if (a.skip > 0 || a.limit > 0) source = make_window(std::move(source), a.skip, a.limit);
+  fmt::print("{}: {} references\n", a.out, copy(*source, a.out));
+  return kDone;
+}
+
+int cut(const Arguments& arguments) {
+  CommandOptions options(
+      "trace cut", "trace cut IN... OUT --skip N [--limit N]",
+      "Writes a piece of a trace, with what the program had in memory when the piece begins: the pages\n"
+      "that the skipped references touched and that were not given back since.",
+      "  collapsar trace cut app.ctr piece.ctr --skip 100M --limit 30M\n");
+  options.value("skip", "N", "the piece begins behind the first N references");
+  options.value("limit", "N", "and has at most N");
+  if (!options.parse(arguments, 2, 1000)) return kDone;
+  if (!options.has("skip") && !options.has("limit")) throw UsageError("trace cut: --skip N or --limit N is missing");
+  const CopyArguments a = copy_arguments(options, "trace cut");
+  const auto piece = make_cut(open_trace(a.in), a.skip, a.limit);
+  const std::uint64_t references = copy(*piece, a.out);
+  std::uint64_t pages = 0;
+  for (const auto& [pid, ranges] : *piece->info().resident)
+    for (const VirtRange& range : ranges) pages += range.pages();
+  fmt::print("{}: {} references, {} pages in memory before\n", a.out, references, pages);
   return kDone;
 }
 
@@ -80,7 +115,7 @@ int generate(const Arguments& arguments) {
   options.values("set", "KEY=VALUE", "changes the config first");
   if (!options.parse(arguments, 2, 2)) return kDone;
   const std::string &config = options.arguments()[0], &out = options.arguments()[1];
-  require_ctr("trace generate", out);
+  require_trace_name("trace generate", out);
   RunOptions run;
   run.search_dirs = installed_configs();
   const ConfigNode node = load_experiment(config, options.all("set"), run.search_dirs);
@@ -95,7 +130,8 @@ int generate(const Arguments& arguments) {
 constexpr Command kCommands[] = {
     {"info", "what a trace holds", info},
     {"head", "its first references and events", head},
-    {"convert", "writes it as .ctr; merges the files of several processes", convert},
+    {"cut", "writes a piece of it, with what was in memory before", cut},
+    {"convert", "writes it as .ctr or as text; merges the files of several processes", convert},
     {"generate", "writes the trace that a config's patterns describe", generate},
 };
 

@@ -17,7 +17,7 @@ constexpr const char* kAbout =
 constexpr Command kCommands[] = {
     {"run", "replays a trace once per variant and compares", run_run},
     {"scenario", "plays scripted histories on the simulated kernel and writes what it did", run_scenario},
-    {"trace", "info, head, convert, generate", run_trace},
+    {"trace", "info, head, cut, convert, generate", run_trace},
     {"config", "check, show, keys, presets", run_config},
 };
 

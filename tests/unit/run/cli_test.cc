@@ -52,8 +52,8 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   const Outcome help = collapsar("--help");
   EXPECT_EQ(help.status, 0);
   EXPECT_NE(help.text.find("  run       replays a trace"), std::string::npos) << help.text;
-  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace convert", "trace generate",
-                              "config check", "config show", "config keys", "config presets"}) {
+  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace cut", "trace convert",
+                              "trace generate", "config check", "config show", "config keys", "config presets"}) {
     const Outcome one = collapsar(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;
     EXPECT_TRUE(one.text.starts_with(fmt::format("usage: collapsar {}", command))) << one.text;
@@ -78,7 +78,7 @@ TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
            ":1:7: cpu.cuont: unknown key (known here: count, frequency, cycles_per_instruction, outstanding, "
            "window, dependence, time_slice, interleave); did you mean count?\n"},
       {"trace convert a b",
-       "collapsar: trace convert: b: the last argument is the file to write; its name ends in .ctr\n"},
+       "collapsar: trace convert: b: the last argument is the file to write; its name ends in .ctr or .txt\n"},
       {"config keys nothing-like-this", "collapsar: config keys: no key contains nothing-like-this\n"},
   }};
   for (const auto& [arguments, text] : cases) {
@@ -122,11 +122,18 @@ TEST_F(CliTest, GeneratesATraceThatRunsAlone) {
   EXPECT_EQ(collapsar(fmt::format("trace generate {} {}", config, trace)).text, trace + ": 1024 references\n");
   const Outcome info = collapsar("trace info " + trace);
   EXPECT_NE(info.text.find("1,024 pages of 4 KiB (4 MiB)"), std::string::npos) << info.text;
+  EXPECT_NE(info.text.find("mapped        1 VMA at the start, 4 MiB"), std::string::npos) << info.text;
+  EXPECT_NE(info.text.find("  50 %  512 references                 512 pages so far, 103 touched in this tenth"),
+            std::string::npos)
+      << info.text;
   const Outcome head = collapsar("trace head -n 3 " + trace);
   EXPECT_EQ(std::count(head.text.begin(), head.text.end(), '\n'), 3) << head.text;
   const Outcome cut = collapsar(fmt::format("trace convert {} {} --limit 100", trace, path("cut.ctr")));
   EXPECT_EQ(cut.text, path("cut.ctr") + ": 100 references\n");
   EXPECT_EQ(collapsar(fmt::format("run {} --variant always", trace)).status, 0);
+  const Outcome piece = collapsar(fmt::format("trace cut {} {} --skip 600 --limit 100", trace, path("piece.txt")));
+  EXPECT_EQ(piece.text, path("piece.txt") + ": 100 references, 600 pages in memory before\n");
+  EXPECT_EQ(collapsar(fmt::format("run {} --variant always", path("piece.txt"))).status, 0);
 }
 
 TEST_F(CliTest, ShowsTheEffectiveConfigOfAVariant) {

@@ -167,5 +167,46 @@ TEST(MemoryTrace, RefusesASizeOfZeroByRecord) {
   EXPECT_NE(error.find("array: record 1, byte offset 16"), std::string::npos) << error;
 }
 
+// What is resident when the first `skip` of these references are cut off.
+std::map<std::uint32_t, std::vector<VirtRange>> resident_of_cut(std::vector<Record> records,
+                                                                std::vector<TraceEvent> events, std::uint64_t skip) {
+  auto cut = make_cut(make_memory_trace(std::move(records), std::move(events), "test"), skip, 1);
+  const FlatTrace flat = read_flat(*cut);
+  EXPECT_EQ(flat.references.size(), 1u);
+  TemporaryFolder folder;
+  const std::unique_ptr<TraceSink> sink = create_trace(folder.file("a.ctr"), cut->info());
+  cut->rewind();
+  while (const std::optional<TraceItem> item = cut->next()) sink->put(*item);
+  sink->finish();
+  return open_trace({folder.file("a.ctr")})->info().resident.value();
+}
+
+TEST(Cut, KeepsWhatWasTouchedBeforeItsWindow) {
+  const TraceEvent vma = make_event(Op::vma, 16 * kPage, 8 * kPage);
+  const auto resident = resident_of_cut(loads({16, 18, 40, 20}), {kProcess, vma}, 2);
+  EXPECT_EQ(resident.at(1), pages({16, 18}));  // not 40, which the window touches first
+}
+
+TEST(Cut, LeavesOutWhatTheProgramGaveBack) {
+  const TraceEvent vma = make_event(Op::vma, 16 * kPage, 8 * kPage);
+  TraceEvent drop = make_event(Op::madvise, 18 * kPage, kPage);
+  drop.advice = 4;  // MADV_DONTNEED
+  TraceEvent move = make_event(Op::mremap, 20 * kPage, 2 * kPage);
+  move.new_address = 64 * kPage, move.new_length = 2 * kPage;
+  const auto resident =
+      resident_of_cut(loads({16, 17, 18, 20, 16}),
+                      {kProcess, vma, at(4, make_event(Op::munmap, 17 * kPage, kPage)), at(4, drop), at(4, move)}, 4);
+  EXPECT_EQ(resident.at(1), pages({16, 64}));
+}
+
+TEST(Cut, GivesAForkedChildItsParentsPages) {
+  TraceEvent fork = make_event(Op::fork);
+  fork.value = 2, fork.new_tid = 1;
+  const auto resident =
+      resident_of_cut(loads({16, 17, 16}), {kProcess, make_event(Op::vma, 16 * kPage, 8 * kPage), at(1, fork)}, 2);
+  EXPECT_EQ(resident.at(2), pages({16}));
+  EXPECT_EQ(resident.at(1).front().pages(), 2u);
+}
+
 }  // namespace
 }  // namespace collapsar
