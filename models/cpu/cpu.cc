@@ -29,23 +29,25 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
   for (std::uint32_t i = 0; i < config.outstanding; ++i) slots_.push_back(std::make_unique<Slot>(this));
   for (const auto& slot : slots_) free_slots_.push_back(slot.get());
   active_.reserve(slots_.size());
+  build_store_buffer();
   if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
   if (config.dependence == Dependence::all) dependence_always_ = 1;
   if (caches) l1_latency_ = std::int64_t{caches->l1d_latency()} * Clock::kSubcycles, has_l1i_ = caches->has_level(0);
 }
 
 Cpu::~Cpu() {
-  for (const auto& slot : slots_) {
-    queue_.cancel(slot->walk_due_), queue_.cancel(slot->walked_);
-    queue_.cancel(slot->memory_due_), queue_.cancel(slot->line_arrived_);
-  }
+  for (const auto* slots : {&slots_, &stores_})
+    for (const auto& slot : *slots) {
+      queue_.cancel(slot->walk_due_), queue_.cancel(slot->walked_);
+      queue_.cancel(slot->memory_due_), queue_.cancel(slot->line_arrived_);
+    }
   queue_.cancel(step_);
 }
 
 // --- threads come and go ---
 
 void Cpu::begin(Work& work, AddressSpaceRoot space) {
-  SIM_ASSERT(!work_ && active_.empty(), "CPU {} is given a second thread", id_);
+  SIM_ASSERT(!work_ && is_quiet(), "CPU {} is given a second thread", id_);
   work_ = &work;
   mmu_.set_space(space);
   last_load_at_ = 0;
@@ -55,7 +57,8 @@ void Cpu::begin(Work& work, AddressSpaceRoot space) {
 }
 
 void Cpu::end() {
-  SIM_ASSERT(work_ && active_.empty(), "CPU {} loses a thread with {} misses under way", id_, active_.size());
+  SIM_ASSERT(work_ && is_quiet(), "CPU {} loses a thread with {} misses under way", id_,
+             active_.size() + waiting_stores_.size());
   at_ = std::max(here(), now_subcycles());
   stats_.busy_subcycles += at_ - on_since_ - idle_;
   idle_ = 0, work_ = nullptr;
@@ -206,7 +209,7 @@ void Cpu::wait_for_next() {
 // True: look again now.
 bool Cpu::relieve_stall() {
   const bool portion_is_over = style_ == Style::portions && work_->instructions >= work_->idle_given_at + portion_;
-  if (!portion_is_over || !active_.empty()) return wait();
+  if (!portion_is_over || !is_quiet()) return wait();
   take_idle_portion();
   return true;
 }
@@ -221,7 +224,7 @@ bool Cpu::next_run() {
 
 // Lets everything under way finish. True: nothing is, and the clock stands at the CPU's position.
 bool Cpu::settle_drain() {
-  while (!active_.empty())
+  while (!is_quiet())
     if (!wait()) return false;
   take_idle_portion();
   if (!arrive()) return false;

@@ -3,9 +3,13 @@
 // Models:      hits at cycles_per_instruction; up to `outstanding` misses overlap, and none is passed by more than
 //              `window` instructions; a reference whose address depends on the load before waits for it; nothing passes
 //              a fetch that misses; a fault closes the window: older references finish first, younger ones have not
-//              started.
-// Simplified:  stores occupy a miss slot like loads (no store buffer); no branch prediction, no prefetchers; the lines
-//              of one long reference that are in no cache are fetched one after the other; a line is looked for when
+//              started. A store stays in the window until it is translated, then waits for its line in the store buffer
+//              and nothing waits for it; a store that does not simply hit waits while the buffer is full.
+// Simplified:  no branch prediction, no prefetchers; stores that hit pass older ones that wait for their line, and take
+//              no room in the store buffer; stores have as many fill buffers as loads, and for themselves; a load from
+//              a line that a waiting store has written waits for the line, too; the store buffer drains before a fault
+//              and before a thread leaves; the lines of one long reference that are in no cache are fetched one after
+//              the other; a line is looked for when
 //              its translation starts in the second-level TLB, not when that is done; a fault that a walk finds only
 //              because the page table changed under it lets younger references that had started finish; with
 //              `time.scale` and pace model the idle time comes in portions, one for each 10 us of running, so that
@@ -130,6 +134,16 @@ class Cpu : public InterruptSink {
   std::int64_t idle_owed() const;
   void take_idle_portion();
 
+  // cpu_store.cc: stores that wait for their line
+  void build_store_buffer();
+  // Loads that store to the same place need their data: they stay in the window.
+  bool is_buffered(RefKind kind) const {
+    return !stores_.empty() && (kind == RefKind::store || kind == RefKind::kernel_write);
+  }
+  bool has_store_room() const;
+  bool take_fill_buffer(Slot& slot);
+  void release_fill_buffer(Slot& slot);
+
   // cpu_miss.cc: references that do not simply hit
   bool issue_reference();
   bool start_reference(const Record& r);
@@ -138,18 +152,25 @@ class Cpu : public InterruptSink {
   void translate_in_l2(Piece piece);
   void to_replay(Piece piece, bool needs_fault);
   bool settle_replay();
-  Slot& take_slot(const Piece& piece);
-  void free(Slot& slot);
-  void update_stall();
-  bool reap();
   Slot& start_walk(const Piece& piece, std::int64_t at);
   void walk_due(Slot& slot);
   void walked(Slot& slot);
   void access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at);
   void access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr end, std::int64_t at);
   void memory_due(Slot& slot);
+  void fetch_line(Slot& slot);
   void line_arrived(Slot& slot);
   void completed(Slot* slot, const Piece& piece, std::int64_t at);
+
+  // cpu_wait.cc: the slots that misses occupy, and waiting for them
+  bool has_room_for(RefKind kind) const;
+  Slot& take_slot(const Piece& piece);
+  Slot& take_data_slot(const Piece& piece);
+  void free(Slot& slot);
+  void update_stall();
+  bool is_quiet() const { return active_.empty() && waiting_stores_.empty(); }
+  bool reap();
+  bool reap(const std::vector<Slot*>& from);
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
@@ -176,11 +197,15 @@ class Cpu : public InterruptSink {
 
   // Misses under way.
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Slot*> free_slots_, active_;  // active: oldest first
-  std::uint64_t stall_at_ = ~0ULL;          // the instruction that may not start before an active miss is done
-  std::int64_t last_done_ = 0;              // the latest end of a miss that is no longer active
-  std::int64_t last_load_at_ = 0;           // when the data of the last load is there, its active slots aside
-  std::int64_t l1_latency_ = 0;             // sub-cycles
+  std::vector<Slot*> free_slots_, active_;           // active: oldest first
+  std::vector<std::unique_ptr<Slot>> stores_;        // the store buffer; none: stores wait as loads do
+  std::vector<Slot*> free_stores_, waiting_stores_;  // waiting: oldest first
+  std::vector<Slot*> queued_stores_;                 // of these: wait for a fill buffer
+  std::uint32_t store_fills_ = 0;                    // fill buffers in use by stores
+  std::uint64_t stall_at_ = ~0ULL;                   // the instruction that may not start before an active miss is done
+  std::int64_t last_done_ = 0;                       // the latest end of a miss that is no longer active
+  std::int64_t last_load_at_ = 0;                    // when the data of the last load is there, its active slots aside
+  std::int64_t l1_latency_ = 0;                      // sub-cycles
   bool is_blocked_ = false, is_blocked_on_walk_ = false;
   std::int64_t blocked_since_ = 0;
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;

@@ -29,11 +29,12 @@ struct CpuConfig {
   std::uint32_t count = 1;
   Frequency frequency{2.6e9};
   double cycles_per_instruction = 0.5;
-  std::uint32_t outstanding = 10;  // line-fill buffers of Skylake; 1 = nothing overlaps
-  std::uint32_t window = 224;      // reorder buffer of Skylake
+  std::uint32_t outstanding = 10;   // line-fill buffers of Skylake; 1 = nothing overlaps
+  std::uint32_t window = 224;       // reorder buffer of Skylake
   Dependence dependence = Dependence::trace;
   Duration time_slice = std::chrono::milliseconds(3);
   Interleave interleave = Interleave::timed;
+  std::uint32_t store_buffer = 56;  // Skylake; configs/machines has the sources
   template <class V>
   void describe(V& v) {
     v("count", count, "CPUs");
@@ -41,6 +42,9 @@ struct CpuConfig {
     v("cycles_per_instruction", cycles_per_instruction, "while everything hits; kept in 1/1024 of a cycle");
     v("outstanding", outstanding, "misses that may overlap; 1 = nothing overlaps");
     v("window", window, "instructions that may pass an unfinished miss");
+    v("store_buffer", store_buffer,
+      "stores that may wait for their line while the program goes on; 0, or one outstanding miss: they wait as loads "
+      "do");
     v("dependence", dependence, "trace | none | all: which addresses depend on the load before");
     v("time_slice", time_slice, "when threads outnumber CPUs");
     v("interleave", interleave, "timed | trace: trace switches threads exactly where the file does");
@@ -54,6 +58,8 @@ struct CpuConfig {
           fmt::format("cycles_per_instruction: {}; between 0 and 1000", cycles_per_instruction));
     if (outstanding == 0 || outstanding > 256)
       throw std::invalid_argument(fmt::format("outstanding: {}; 1 to 256", outstanding));
+    if (window == 0 || window > 65'536) throw std::invalid_argument(fmt::format("window: {}; 1 to 65536", window));
+    if (store_buffer > 1024) throw std::invalid_argument(fmt::format("store_buffer: {}; 0 to 1024", store_buffer));
     if (time_slice <= Duration{}) throw std::invalid_argument("time_slice: 0; a slice needs a length");
   }
 };

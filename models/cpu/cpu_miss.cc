@@ -1,4 +1,4 @@
-// Cpu: references that do not simply hit: their translation, their data, the slots they occupy, and waiting for them.
+// Cpu: references that do not simply hit: their translation, their faults, their data.
 #include <algorithm>
 #include <utility>
 
@@ -17,7 +17,8 @@ bool Cpu::issue_reference() {
   if (!arrive()) return false;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
-    if (free_slots_.empty() && !reap()) return wait();
+    while (!has_room_for(r.kind))
+      if (!reap()) return wait();
     Piece piece;
     piece.va = VirtAddr{r.va + work.page_offset};
     piece.bytes = std::min(r.size - work.page_offset, std::uint32_t(kPageBytes - piece.va.value % kPageBytes));
@@ -117,7 +118,7 @@ void Cpu::to_replay(Piece piece, bool needs_fault) {
 // Settles the oldest piece that faults: waits for what is older, has the kernel resolve the fault, walks again. True:
 // look again.
 bool Cpu::settle_replay() {
-  if (!active_.empty()) return wait();
+  if (!is_quiet()) return wait();
   if (!arrive()) return false;
   Piece& first = work_->replay.front();
   if (mmu_.ideal() && mmu_.would_fault(first.va, first.is_fetch(), first.writes())) first.needs_fault = true;
@@ -134,45 +135,6 @@ bool Cpu::settle_replay() {
   const std::int64_t delay = first.repeated ? 0 : std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
   start_walk(first, at_ + delay).is_serial = true;
   return wait();
-}
-
-// --- slots ---
-
-Cpu::Slot& Cpu::take_slot(const Piece& piece) {
-  SIM_ASSERT(!free_slots_.empty(), "CPU {} has no free miss slot", id_);
-  Slot& slot = *free_slots_.back();
-  free_slots_.pop_back();
-  active_.push_back(&slot);
-  slot.piece = piece, slot.is_serial = false;
-  return slot;
-}
-
-// Requires: slot.done_at says when its miss was done.
-void Cpu::free(Slot& slot) {
-  last_done_ = std::max(last_done_, slot.done_at);
-  if (slot.piece.load == work_->loads) last_load_at_ = std::max(last_load_at_, slot.done_at);
-  active_.erase(std::find(active_.begin(), active_.end(), &slot));
-  free_slots_.push_back(&slot);
-  update_stall();
-}
-
-// The oldest miss says how far the instruction stream may run ahead. With one slot nothing may, nor past a fetch.
-void Cpu::update_stall() {
-  if (active_.empty()) stall_at_ = ~0ULL;
-  else if (slots_.size() == 1 || active_.back()->piece.is_fetch()) stall_at_ = 0;
-  else stall_at_ = active_.front()->piece.instruction + config_.window;
-}
-
-// Frees the slots whose misses are done by now. True: there were some.
-bool Cpu::reap() {
-  const std::int64_t now = here();
-  const std::size_t before = active_.size();
-  for (std::size_t i = 0; i < active_.size();) {
-    Slot& slot = *active_[i];
-    if (slot.state == Slot::State::known && slot.done_at <= now) free(slot);
-    else ++i;
-  }
-  return active_.size() < before;
 }
 
 // --- translation ---
@@ -211,6 +173,7 @@ void Cpu::walked(Slot& slot) {
 // `slot`: the piece's, if it has one.
 void Cpu::access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at) {
   if (!caches_ || (piece.is_fetch() && !has_l1i_)) return completed(slot, piece, at);
+  if (slot && is_buffered(piece.kind)) slot->done_at = at, free(*std::exchange(slot, nullptr));
   access_lines(slot, piece, {align_down(pa.value, 64)}, pa + piece.bytes, at);
 }
 
@@ -220,7 +183,7 @@ void Cpu::access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr e
   for (; line < end; line += 64) {
     const CacheHierarchy::Lookup found = caches_->access(id_, line, piece.writes(), entry);
     if (found.level == CacheHierarchy::kMemory) {
-      Slot& miss = slot ? *slot : take_slot(piece);
+      Slot& miss = slot ? *slot : take_data_slot(piece);
       miss.state = Slot::State::fetching, miss.line = line, miss.lines_end = end;
       update_stall();
       const Time moment = clock_.time_of(at);
@@ -233,11 +196,17 @@ void Cpu::access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr e
 }
 
 void Cpu::memory_due(Slot& slot) {
+  if (slot.is_store && !take_fill_buffer(slot)) return;
+  fetch_line(slot);
+}
+
+void Cpu::fetch_line(Slot& slot) {
   const CacheEntry entry = slot.piece.is_fetch() ? CacheEntry::l1i : CacheEntry::l1d;
   caches_->fetch(slot.fetch, id_, slot.line, slot.piece.writes(), entry, slot.line_arrived_);
 }
 
 void Cpu::line_arrived(Slot& slot) {
+  if (slot.has_fill_buffer) release_fill_buffer(slot);
   access_lines(&slot, slot.piece, slot.line + 64, slot.lines_end, now_subcycles());
   unblock();
 }
@@ -248,46 +217,9 @@ void Cpu::completed(Slot* slot, const Piece& piece, std::int64_t at) {
     if (slot) slot->done_at = at, free(*slot);
     return;
   }
-  Slot& miss = slot ? *slot : take_slot(piece);
+  Slot& miss = slot ? *slot : take_data_slot(piece);
   miss.state = Slot::State::known, miss.done_at = at;
   update_stall();
-}
-
-// --- waiting ---
-
-// Goes to the moment when the first miss of known length is done, or sleeps until an event changes something. True:
-// look again now.
-bool Cpu::wait() {
-  if (reap() || active_.empty()) return true;
-  std::int64_t first = kUnknown;
-  for (const Slot* slot : active_)
-    if (slot->state == Slot::State::known) first = std::min(first, slot->done_at);
-  is_blocked_on_walk_ = active_.front()->state == Slot::State::walking;
-  if (first != kUnknown && first <= horizon()) {
-    end_of_wait(here(), first);
-    due_ = std::max(due_, first);
-    return reap();
-  }
-  is_blocked_ = true, blocked_since_ = here();
-  if (first != kUnknown) {
-    due_ = first;
-    queue_.schedule(step_, clock_.time_of(first));
-  }
-  return false;
-}
-
-void Cpu::end_of_wait(std::int64_t since, std::int64_t until) {
-  if (is_blocked_on_walk_ && until > since) mmu_.add_stall(until - since);
-  floor_ = std::max(floor_, until);
-}
-
-// Something a blocked CPU may have waited for has happened: it looks again, now.
-void Cpu::unblock() {
-  if (!is_blocked_) return;
-  is_blocked_ = false;
-  due_ = std::max(here(), now_subcycles());
-  end_of_wait(blocked_since_, due_);
-  queue_.reschedule(step_, clock_.time_of(due_));
 }
 
 }  // namespace collapsar

@@ -28,10 +28,11 @@ void Cpu::plan_pace() {
 // From where on nothing is under way. A CPU that waits for its pace is idle from then on, and busy before.
 std::int64_t Cpu::quiet_from() const {
   std::int64_t last = last_done_;
-  for (const Slot* slot : active_) {
-    if (slot->state != Slot::State::known) return kUnknown;
-    last = std::max(last, slot->done_at);
-  }
+  for (const auto* misses : {&active_, &waiting_stores_})
+    for (const Slot* slot : *misses) {
+      if (slot->state != Slot::State::known) return kUnknown;
+      last = std::max(last, slot->done_at);
+    }
   return last;
 }
 

@@ -6,7 +6,7 @@
 namespace collapsar {
 
 struct Cpu::Slot {
-  enum class State : std::uint8_t { walking, fetching, known };
+  enum class State : std::uint8_t { walking, queued, fetching, known };
   explicit Slot(Cpu* cpu) : owner(cpu) {}
   void walk_due() { owner->walk_due(*this); }
   void walked() { owner->walked(*this); }
@@ -16,6 +16,8 @@ struct Cpu::Slot {
   Cpu* owner;
   State state = State::known;
   bool is_serial = false;        // serves the first piece of the replay list
+  bool is_store = false;         // an entry of the store buffer
+  bool has_fill_buffer = false;  // of the store buffer: its line is under way on its own account
   std::int64_t done_at = 0;      // state known
   PhysAddr line{}, lines_end{};  // lines still to be accessed
   Piece piece;

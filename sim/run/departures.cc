@@ -16,7 +16,7 @@ bool counted(const StatTable& stats, std::string_view path) {
 
 constexpr Departure kDepartures[] = {
     {[](const ExperimentConfig&, const StatTable&) { return true; },
-     "cpu: no branch prediction, no prefetchers, no store buffer; stores take a miss slot like loads"},
+     "cpu: no branch prediction, no prefetchers; stores that hit pass older ones in the store buffer"},
     {[](const ExperimentConfig& c, const StatTable&) { return !c.mmu.ideal; },
      "mmu: no global pages, no next-page prefetch; setting an accessed or dirty bit costs nothing beside the walk"},
     {[](const ExperimentConfig& c, const StatTable&) { return c.caches && c.cpu.count > 1; },

@@ -19,9 +19,10 @@ class RandomConfig {
     std::string out = fmt::format("trace.synthetic:\n{}", patterns());
     out += fmt::format("memory.size: {}MiB\nseed: {}\n", 4 * (6 + random_.below(12)), random_.below(1000));
     out += fmt::format(
-        "cpu: {{count: {}, outstanding: {}, window: {}, dependence: {}, interleave: {}, time_slice: {}us}}\n", cpus,
-        pick({"1", "4", "10"}), pick({"1", "64", "224"}), pick({"trace", "none", "all"}), pick({"timed", "trace"}),
-        50 + random_.below(500));
+        "cpu: {{count: {}, outstanding: {}, window: {}, store_buffer: {}, dependence: {}, interleave: {}, time_slice: "
+        "{}us}}\n",
+        cpus, pick({"1", "4", "10"}), pick({"1", "64", "224"}), pick({"0", "2", "56"}), pick({"trace", "none", "all"}),
+        pick({"timed", "trace"}), 50 + random_.below(500));
     out += fmt::format("mmu:\n  levels: {}\n  walkers: {}\n  asids: {}\n{}", pick({"4", "5"}), walkers,
                        pick({"true", "false"}), tlbs());
     out += fmt::format("  walk_cache: {{pml4: {}, pdpt: {}, pd: {}}}\n", random_.below(4), random_.below(4),

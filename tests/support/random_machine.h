@@ -17,6 +17,7 @@ class RandomMachine {
     c.cpu.cycles_per_instruction = one_of({0.0, 0.25, 0.5, 1.0, 1.7});
     c.cpu.outstanding = one_of({1U, 2U, 3U, 10U});
     c.cpu.window = one_of({1U, 8U, 64U, 224U});
+    c.cpu.store_buffer = one_of({0U, 1U, 3U, 56U});
     c.cpu.dependence = one_of({Dependence::trace, Dependence::trace, Dependence::none, Dependence::all});
     c.cpu.time_slice = one_of({ns(50), ns(700), ns(20'000)});
     c.cpu.interleave = chance(30) ? Interleave::trace : Interleave::timed;
