@@ -279,11 +279,6 @@ void Scheduler::task_sleeps(TaskId task) {
 
 void Scheduler::task_wakes(TaskId) {}
 
-void Scheduler::run_kernel(CpuId cpu, Duration work, Event& done) {
-  if (cpu < cpus_.size()) cpus_[cpu]->cpu->take_time(work);
-  queue_.schedule_after(done, work);
-}
-
 // --- accounts and the end ---
 
 std::map<std::uint32_t, ProcessUsage> Scheduler::usage() {

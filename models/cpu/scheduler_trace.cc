@@ -219,6 +219,16 @@ void Scheduler::after_event(Thread& t, const TraceEvent& event) {
   if (event.op == Op::exit) end_process(*t.process);
 }
 
+// A thread in MADV_COLLAPSE does that work itself and waits for it in its call: nothing is taken from it.
+void Scheduler::run_kernel(CpuId cpu, Duration work, Event& done) {
+  constexpr std::uint32_t kMadvCollapse = 25;  // asm-generic/mman-common.h
+  const Thread* const t = cpu < cpus_.size() ? cpus_[cpu]->thread : nullptr;
+  const bool is_own_work =
+      t && t->in_event && t->event.op == TraceEvent::Op::madvise && t->event.advice == kMadvCollapse;
+  if (cpu < cpus_.size() && !is_own_work) cpus_[cpu]->cpu->take_time(work);
+  queue_.schedule_after(done, work);
+}
+
 // At the end of the trace nothing is left to do but what belongs to nobody.
 void Scheduler::refuse_leftovers() const {
   for (const auto& t : threads_) {

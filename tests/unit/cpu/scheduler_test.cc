@@ -194,24 +194,49 @@ TEST(Scheduler, AThreadThatWakesWaitsForACpu) {
   EXPECT_EQ(bench.start({1, 2}).run(), ns(1) + ns(3000) + ns(1));
 }
 
+// Wants CPU 0 for 40 ns at a moment.
+struct Daemon {
+  Daemon(CpuBench& bench, Duration at) : scheduler(bench.scheduler), queue(bench.queue) {
+    queue.schedule(wake_, kTimeZero + at);
+  }
+  ~Daemon() { queue.cancel(wake_), queue.cancel(done_); }
+  void wake() { scheduler.run_kernel(0, ns(40), done_); }
+  void done() { finished = queue.now(); }
+  Scheduler& scheduler;
+  EventQueue& queue;
+  Time finished{};
+  Event wake_ = event<&Daemon::wake>(this, "test.wake", Phase::kernel);
+  Event done_ = event<&Daemon::done>(this, "test.done", Phase::kernel);
+};
+
 TEST(Scheduler, AKernelThreadTakesTimeFromItsCpu) {
   PaperTrace t;
   t.process(1);
   t.run(1, 1, hits(100));
   Bench bench(machine(1), t);
   bench.start();
-  struct Daemon {
-    void wake() { scheduler.run_kernel(0, ns(40), done_); }
-    void done() { finished = queue.now(); }
-    Scheduler& scheduler;
-    EventQueue& queue;
-    Time finished{};
-    Event wake_ = event<&Daemon::wake>(this, "test.wake", Phase::kernel);
-    Event done_ = event<&Daemon::done>(this, "test.done", Phase::kernel);
-  } daemon{.scheduler = bench.scheduler, .queue = bench.queue};
-  bench.queue.schedule(daemon.wake_, kTimeZero + ns(10));
+  Daemon daemon(bench, ns(10));
   EXPECT_EQ(bench.run(), ns(140));
   EXPECT_EQ(daemon.finished, kTimeZero + ns(50));
+}
+
+// MADV_COLLAPSE: the work is the call, which the thread waits for.
+TEST(Scheduler, WhatAThreadDoesInItsOwnCallIsNotTakenFromItAgain) {
+  constexpr std::uint32_t kDontNeed = 4, kCollapse = 25;
+  for (const std::uint32_t advice : {kDontNeed, kCollapse}) {
+    PaperTrace t;
+    t.process(1);
+    t.run(1, 1, hits(10));
+    TraceEvent& call = t.event(TraceEvent::Op::madvise);
+    call.address = (kBase + kMiB).value, call.length = kPageBytes, call.advice = advice;
+    t.run(1, 1, hits(10));
+    Bench bench(machine(1), t);
+    bench.kernel.call_cost = ns(100);
+    bench.start();
+    Daemon daemon(bench, ns(50));
+    EXPECT_EQ(bench.run(), ns(10 + 100 + 10) + (advice == kCollapse ? ns(0) : ns(40)));
+    EXPECT_EQ(daemon.finished, kTimeZero + ns(90));
+  }
 }
 
 // --- processes and threads come and go ---
