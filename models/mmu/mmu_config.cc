@@ -1,5 +1,6 @@
 #include "models/mmu/mmu_config.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace collapsar {
@@ -17,17 +18,6 @@ bool holds(const TlbArrayConfig& array, PageSize size, bool is_store) {
   return array.serves(is_store) && array.ways_for(size) > 0;
 }
 
-void validate_array(std::string_view level, const TlbArrayConfig& array) {
-  if (array.pages.empty()) fail("{}: an array without page sizes; [4K], say", level);
-  if (array.sets == 0 || array.sets > AssocCache::kMostSets)
-    fail("{}: sets: {}; 1 to {}", level, array.sets, AssocCache::kMostSets);
-  for (const PageSize size : array.pages)
-    if (array.ways_for(size) == 0)
-      fail("{}: ways: none for {}; every page size of an array needs at least 1", level, suffix(size));
-  if (array.total_ways() > AssocCache::kMostWays)
-    fail("{}: ways: {}; at most {}", level, array.total_ways(), AssocCache::kMostWays);
-}
-
 // Arrays that take the same pages act as one, with one set index.
 void validate_together(std::string_view level, const Arrays& arrays, PageSize size, bool is_store) {
   const TlbArrayConfig* first = nullptr;
@@ -41,7 +31,11 @@ void validate_together(std::string_view level, const Arrays& arrays, PageSize si
 }
 
 void validate_level(std::string_view level, const Arrays& arrays) {
-  for (const TlbArrayConfig& array : arrays) validate_array(level, array);
+  for (const TlbArrayConfig& array : arrays) try {
+      array.validate();
+    } catch (const std::invalid_argument& error) {
+      fail("{}: {}", level, error.what());
+    }
   for (const bool is_store : {false, true})
     for (const PageSize size : {PageSize::k4K, PageSize::k2M, PageSize::k1G})
       validate_together(level, arrays, size, is_store);
@@ -73,6 +67,16 @@ std::uint32_t TlbArrayConfig::total_ways() const {
   std::uint32_t most = 0;
   for (const PageSize size : pages) most = std::max(most, ways_for(size));
   return most;
+}
+
+void TlbArrayConfig::validate() const {
+  if (pages.empty()) fail("pages: none; [4K], say");
+  for (const PageSize size : pages) {
+    if (std::count(pages.begin(), pages.end(), size) > 1) fail("pages: {} twice; name each size once", suffix(size));
+    if (ways_for(size) == 0) fail("ways: none for {}; every page size of an array needs at least 1", suffix(size));
+  }
+  if (sets == 0 || sets > AssocCache::kMostSets) fail("sets: {}; 1 to {}", sets, AssocCache::kMostSets);
+  if (total_ways() > AssocCache::kMostWays) fail("ways: {}; at most {}", total_ways(), AssocCache::kMostWays);
 }
 
 // configs/machines/skylake-sp.yaml has the source of each number.

@@ -41,6 +41,7 @@ struct TlbArrayConfig {
   // 0: not held.
   std::uint32_t ways_for(PageSize size) const;
   std::uint32_t total_ways() const;
+  void validate() const;
   bool serves(bool is_store) const { return access == TlbAccess::any || (access == TlbAccess::store) == is_store; }
 };
 

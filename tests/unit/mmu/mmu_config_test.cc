@@ -29,7 +29,8 @@ TEST(MmuConfig, RefusesWhatIsNoMachineAndSaysWhatWouldBeRight) {
   EXPECT_EQ(refused([](MmuConfig& c) { c.l1d[0].sets = 0; }), "l1d: sets: 0; 1 to 65536");
   EXPECT_EQ(refused([](MmuConfig& c) { c.l2[0].ways.erase(k2M); }),
             "l2: ways: none for 2m; every page size of an array needs at least 1");
-  EXPECT_EQ(refused([](MmuConfig& c) { c.l2[0].pages.clear(); }), "l2: an array without page sizes; [4K], say");
+  EXPECT_EQ(refused([](MmuConfig& c) { c.l2[0].pages.clear(); }), "l2: pages: none; [4K], say");
+  EXPECT_EQ(refused([](MmuConfig& c) { c.l2[0].pages.push_back(k2M); }), "l2: pages: 2m twice; name each size once");
   EXPECT_EQ(refused([](MmuConfig& c) { c.l1d[0].access = TlbAccess::load; }),
             "l1d: no array takes 4K pages of store references");
   EXPECT_EQ(refused([](MmuConfig& c) { c.l1i.clear(); }), "l1i: no array takes 4K pages of load references");

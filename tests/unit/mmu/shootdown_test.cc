@@ -75,6 +75,59 @@ TEST(Shootdown, EveryCpuFlushesWhetherItRunsTheSpaceOrNot) {
   for (const auto& mmu : bench.mmus) EXPECT_EQ(mmu->stats().flushes, 3U);
 }
 
+TEST(Shootdown, InterruptsEveryoneElseForAKernelWideFlush) {
+  Bench bench;
+  bench.cpus[1]->running = 5;  // whatever the others run
+  EXPECT_EQ(bench.shootdown.interrupt_all(0), kCosts.ipi_first + kCosts.ipi_more);
+  EXPECT_EQ(bench.shootdown.interrupt_all(kNoCpu), kCosts.ipi_first + 2 * kCosts.ipi_more);
+  EXPECT_EQ(bench.cpus[0]->lost, kCosts.ipi_receive);
+  for (const CpuId receiver : {1, 2}) EXPECT_EQ(bench.cpus[receiver]->lost, 2 * kCosts.ipi_receive);
+  EXPECT_EQ(bench.shootdown.stats().ipis, 5U);
+}
+
+// Page 0 and page 40 of spaces 5 and 6 in the TLBs of CPU 2, at both levels.
+struct FilledBench : Bench {
+  FilledBench() {
+    EXPECT_TRUE(table.ensure_pte_table({0}));
+    for (const std::uint64_t page : {0, 40}) {
+      *table.pte({page * kPageBytes}) = Pte::make(Pfn{page}, Pte::kPresent);
+      for (const Asid asid : {Asid{5}, Asid{6}}) {
+        WalkRequest walked;
+        walked.va = {page * kPageBytes}, walked.space = {&table, asid};
+        walked.entry = {*table.pte({page * kPageBytes}), PageSize::k4K};
+        mmus[2]->fill(walked, false, true);
+      }
+    }
+  }
+  bool holds(Asid asid, std::uint64_t page) {
+    mmus[2]->set_space({&table, asid});
+    PhysAddr pa;
+    return mmus[2]->lookup_l1({page * kPageBytes}, false, false, pa) == L1Result::hit;
+  }
+};
+
+TEST(Shootdown, UpToTheCeilingTheRangeGoesAndAboveItTheWholeSpace) {
+  FilledBench range;
+  range.shootdown.flush(5, range.pages(33), PageSize::k4K, 0, false);
+  EXPECT_FALSE(range.holds(5, 0));
+  EXPECT_TRUE(range.holds(5, 40));
+  EXPECT_EQ(range.mmus[2]->stats().flushed_pages, 2U) << "page 0, in both levels";
+  FilledBench full;
+  full.shootdown.flush(5, full.pages(34), PageSize::k4K, 0, false);
+  EXPECT_FALSE(full.holds(5, 0));
+  EXPECT_FALSE(full.holds(5, 40)) << "outside of the range";
+  EXPECT_TRUE(full.holds(6, 0)) << "another space";
+  EXPECT_TRUE(full.holds(6, 40));
+}
+
+TEST(Shootdown, TheCeilingCountsPagesOfTheSizeThatIsFlushed) {
+  FilledBench bench;
+  bench.shootdown.flush(5, {{64 * kHugeBytes}, {97 * kHugeBytes}}, PageSize::k2M, 0, false);
+  EXPECT_TRUE(bench.holds(5, 40)) << "33 huge pages go one by one";
+  bench.shootdown.flush(5, {{64 * kHugeBytes}, {98 * kHugeBytes}}, PageSize::k2M, 0, false);
+  EXPECT_FALSE(bench.holds(5, 40));
+}
+
 // A translation of page 0 and one of page 9 in the TLBs of CPU 1.
 struct CheckedBench : Bench {
   CheckedBench() {

@@ -4,6 +4,8 @@
 
 #include <deque>
 
+#include "sim/core/random.h"
+
 namespace collapsar {
 namespace {
 
@@ -146,6 +148,55 @@ TEST(Walker, PagingStructureCachesAreLruOfTheirSize) {
   EXPECT_EQ(reads(2), 4U);  // in the place of 1
   EXPECT_EQ(reads(0), 1U);
   EXPECT_EQ(reads(1), 4U);
+}
+
+// A plain list for each level: what was walked through last stands first.
+struct PlainWalkCaches {
+  std::uint32_t sizes[6] = {};  // by level
+  std::vector<std::uint64_t> lists[6];
+  // Levels that a walk has to read, the leaf's at 1; what it reads above the leaf is known afterwards.
+  unsigned walk(std::uint64_t va, unsigned levels) {
+    unsigned reads = levels;
+    for (unsigned level = 2; level <= levels; ++level) {
+      const auto found = std::find(lists[level].begin(), lists[level].end(), number(va, level));
+      if (found == lists[level].end()) continue;
+      std::rotate(lists[level].begin(), found, found + 1);
+      reads = level - 1;
+      break;
+    }
+    for (unsigned level = 2; level <= reads; ++level) {
+      if (sizes[level] == 0) continue;
+      if (lists[level].size() == sizes[level]) lists[level].pop_back();
+      lists[level].insert(lists[level].begin(), number(va, level));
+    }
+    return reads;
+  }
+  static std::uint64_t number(std::uint64_t va, unsigned level) { return va >> (12 + 9 * (level - 1)); }
+};
+
+TEST(Walker, ReferencesOfAWalkAreLevelsLessTheDepthThatIsCached) {
+  for (const unsigned levels : {4U, 5U}) {
+    MmuConfig config = machine(1, levels);
+    config.walk_cache = {.pml5 = 1, .pml4 = 2, .pdpt = 3, .pd = 5};
+    Bench bench(config);
+    PlainWalkCaches plain;
+    plain.sizes[5] = 1, plain.sizes[4] = 2, plain.sizes[3] = 3, plain.sizes[2] = 5;
+    Random random(levels, "walker_test");
+    std::vector<VirtAddr> pages;
+    for (unsigned i = 0; i < 24; ++i) {
+      const std::uint64_t tables = random.below(2) << 39 | random.below(2) << 30 | random.below(4) << 21;
+      pages.push_back({tables | random.below(512) << 12 | (levels == 5 ? random.below(2) << 48 : 0)});
+      bench.map(pages.back());
+    }
+    for (unsigned i = 0; i < 500; ++i) {
+      const VirtAddr va = pages[random.below(pages.size())];
+      const std::uint64_t before = bench.stats().walk_refs;
+      const Time start = bench.queue.now();
+      const unsigned reads = plain.walk(va.value, levels);
+      ASSERT_EQ(bench.walk(va).at - start, reads * kRead) << "walk " << i;
+      ASSERT_EQ(bench.stats().walk_refs - before, reads) << "walk " << i;
+    }
+  }
 }
 
 TEST(Walker, ReadsTakeAsLongAsTheLevelWhereTheirLineIs) {
