@@ -68,6 +68,7 @@ std::vector<std::string> installed_configs();
 int run_run(const Arguments& arguments);
 int run_scenario(const Arguments& arguments);
 int run_trace(const Arguments& arguments);
+int run_validate(const Arguments& arguments);
 int run_config(const Arguments& arguments);
 
 }  // namespace collapsar

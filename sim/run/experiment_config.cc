@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "sim/run/validation.h"
+
 namespace collapsar {
 
 namespace fs = std::filesystem;
@@ -82,6 +84,27 @@ void name_after(ConfigNode& config, const std::string& file) {
   config.set("name", write_text(name));
 }
 
+// A level is looked up after the one before it, and has its latency in its own.
+void refuse_latencies_that_fall(const CachesConfig& caches) {
+  std::pair<const char*, std::uint32_t> before{"l1d", caches.l1d.latency};
+  for (const auto& [name, level] : {std::pair{"l2", &caches.l2}, {"l3", &caches.l3}}) {
+    if (!*level) continue;
+    if ((*level)->latency < before.second)
+      rule(fmt::format("caches.{}.latency: {}; latencies are total, so at least the {} of {}", name, (*level)->latency,
+                       before.second, before.first));
+    before = {name, (*level)->latency};
+  }
+}
+
+void refuse_inclusion_without_room(const CachesConfig& caches, std::uint32_t cpus) {
+  if (!caches.l3 || !caches.l3->inclusive) return;
+  const std::uint64_t held =
+      (caches.l2 ? caches.l2->size.value : caches.l1d.size.value) * (caches.l3->shared ? cpus : 1);
+  if (caches.l3->size.value < held)
+    rule(fmt::format("caches.l3.size: {}; inclusive, it holds what the levels above hold: at least {}",
+                     to_text(caches.l3->size), to_text(Bytes{held})));
+}
+
 }  // namespace
 
 void TraceConfig::validate() const {
@@ -100,6 +123,7 @@ void ExperimentConfig::validate() const {
                      khugepaged_cpu, cpu.count));
   if (mmu.walk_entry == WalkEntry::l2 && caches && !caches->l2)
     rule("mmu.walk_entry: l2, but there is no caches.l2; write l1d");
+  if (caches) refuse_latencies_that_fall(*caches), refuse_inclusion_without_room(*caches, cpu.count);
   if (!variants.is_map() || variants.children.empty()) rule("variants: none; name at least one, as `plain: {}`");
 }
 
@@ -150,6 +174,7 @@ ConfigNode load_experiment(const std::string& file, const std::vector<std::strin
                            const std::vector<std::string>& search_dirs) {
   ConfigNode config = load_config_layers(file, search_dirs).config;
   if (!config.is_map()) wrong_kind(config, "", "a map");
+  take_validation(config);
   name_after(config, file);
   apply_sets(config, sets, search_dirs);
   return config;

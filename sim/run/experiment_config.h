@@ -105,6 +105,7 @@ struct Experiment {
 };
 
 // Reads a config file with its bases, puts the assignments of --set on top, and names it after the file if it has no name.
+// A `validation:` is checked and left out: it says what the result is held against, not what is run.
 ConfigNode load_experiment(const std::string& file, const std::vector<std::string>& sets,
                            const std::vector<std::string>& search_dirs);
 // The config that replays one trace (one file, or one per process) on the default machine.

@@ -18,6 +18,7 @@ constexpr Command kCommands[] = {
     {"run", "replays a trace once per variant and compares", run_run},
     {"scenario", "plays scripted histories on the simulated kernel and writes what it did", run_scenario},
     {"trace", "info, head, cut, convert, generate", run_trace},
+    {"validate", "holds the simulator against measured and published figures", run_validate},
     {"config", "check, show, keys, presets", run_config},
 };
 

@@ -1,99 +1,11 @@
 // With one miss at a time and the trace's own order, TLB counts equal those of a plain functional model, exactly.
-//
-// The model below shares nothing with models/: it knows what design.md says of look-ups, fills and recency, and keeps
-// every set as a row of ways with the moment of their last use.
 #include <gtest/gtest.h>
 
+#include "tests/laws/plain_tlb.h"
 #include "tests/support/cpu_bench.h"
 
 namespace collapsar::test {
 namespace {
-
-constexpr unsigned kSizes = 3;
-constexpr unsigned kShift[kSizes] = {12, 21, 30};
-
-// --- the plain model ---
-
-struct PlainArray {
-  std::uint64_t sets = 1;
-  unsigned ways[kSizes] = {0, 0, 0};  // that a size may use
-  bool loads = true, stores = true;   // fetches count as loads
-
-  struct Way {
-    std::string key;  // empty: free
-    std::uint64_t last_use = 0;
-  };
-  std::map<std::uint64_t, std::vector<Way>> rows;
-  std::vector<Way>& row(std::uint64_t number) {
-    std::vector<Way>& r = rows[number % sets];
-    r.resize(std::max({ways[0], ways[1], ways[2]}));
-    return r;
-  }
-};
-
-struct PlainLevel {
-  std::vector<PlainArray> arrays;
-  std::uint64_t hits[kSizes] = {0, 0, 0}, misses[kSizes] = {0, 0, 0};
-  std::uint64_t clock = 0;
-
-  // Arrays that take the page act as one: the bits above the set index pick.
-  PlainArray* array_of(std::uint64_t va, unsigned size, bool is_store) {
-    std::vector<PlainArray*> takers;
-    for (PlainArray& a : arrays)
-      if (a.ways[size] > 0 && (is_store ? a.stores : a.loads)) takers.push_back(&a);
-    if (takers.empty()) return nullptr;
-    const std::uint64_t number = va >> kShift[size];
-    return takers[number / takers[0]->sets % takers.size()];
-  }
-  bool look_up(std::uint64_t va, unsigned size, bool is_store, const std::string& key) {
-    if (PlainArray* a = array_of(va, size, is_store))
-      for (PlainArray::Way& way : a->row(va >> kShift[size]))
-        if (way.key == key) return way.last_use = ++clock, ++hits[size], true;
-    return ++misses[size], false;
-  }
-  void fill(std::uint64_t va, unsigned size, bool is_store, const std::string& key) {
-    PlainArray* a = array_of(va, size, is_store);
-    if (!a) return;
-    std::vector<PlainArray::Way>& row = a->row(va >> kShift[size]);
-    PlainArray::Way* victim = &row[0];
-    for (unsigned w = 0; w < a->ways[size]; ++w) {
-      if (row[w].key == key) {
-        victim = &row[w];
-        break;
-      }
-      if (victim->key.empty()) continue;
-      if (row[w].key.empty() || row[w].last_use < victim->last_use) victim = &row[w];
-    }
-    *victim = {key, ++clock};
-  }
-  void flush() {
-    for (PlainArray& a : arrays) a.rows.clear();
-  }
-};
-
-struct PlainTlb {
-  PlainLevel l1i, l1d, l2i, l2d;
-  bool is_split = false, has_asids = true;
-  std::uint32_t running = 0;
-  std::map<std::string, bool> is_dirty;
-  std::uint64_t walks = 0, dirty_walks = 0;
-
-  void run(std::uint32_t pid) {
-    if (pid != running && !has_asids)
-      for (PlainLevel* level : {&l1i, &l1d, &l2i, &l2d}) level->flush();
-    running = pid;
-  }
-  void access(std::uint64_t va, unsigned size, bool is_fetch, bool is_store) {
-    const std::string key = fmt::format("{} {} {}", running, size, va >> kShift[size]);
-    PlainLevel &l1 = is_fetch ? l1i : l1d, &l2 = is_split && is_fetch ? l2i : l2d;
-    bool is_hit = l1.look_up(va, size, is_store, key);
-    if (!is_hit && l2.look_up(va, size, is_store, key)) l1.fill(va, size, is_store, key), is_hit = true;
-    if (!is_hit) ++walks, l2.fill(va, size, is_store, key), l1.fill(va, size, is_store, key);
-    if (!is_store) return;
-    if (is_hit && !is_dirty[key]) ++walks, ++dirty_walks;
-    is_dirty[key] = true;
-  }
-};
 
 // --- random geometries ---
 
@@ -210,7 +122,7 @@ void compare(std::uint64_t seed) {
     for (const Region& region : kRegions[size])
       for (std::uint64_t page = 0; page < region.pages && !region.is_clean; ++page)
         for (std::uint32_t pid : {1, 2})
-          plain.is_dirty[fmt::format("{} {} {}", pid, size, (region.start >> kShift[size]) + page)] = true;
+          plain.is_dirty[plain_key(pid, size, (region.start >> kShift[size]) + page)] = true;
   PaperTrace trace;
   trace.process(1), trace.process(2);
   for (unsigned run = 0; run < 12; ++run) {

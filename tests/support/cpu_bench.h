@@ -297,7 +297,11 @@ class CpuBench {
  public:
   static constexpr Duration kCycle = std::chrono::nanoseconds(1);
 
-  explicit CpuBench(const CpuBenchConfig& c, PaperTrace items = {})
+  explicit CpuBench(const CpuBenchConfig& c, PaperTrace items = {}) : CpuBench(c, std::move(items), nullptr) {}
+  CpuBench(const CpuBenchConfig& c, TraceSource& source) : CpuBench(c, {}, &source) {}
+
+ private:
+  CpuBench(const CpuBenchConfig& c, PaperTrace items, TraceSource* source)
       : config(c),
         trace(std::move(items)),
         clock(config.cpu.frequency),
@@ -306,7 +310,7 @@ class CpuBench {
         dram(queue, config.dram),
         kernel(queue, memory, config.mmu.levels),
         shootdown(config.shootdown),
-        scheduler(queue, config.cpu, config.replay, trace, config.context_switch) {
+        scheduler(queue, config.cpu, config.replay, source ? *source : trace, config.context_switch) {
     config.mmu.validate();
     if (config.caches) caches.emplace(queue, dram, *config.caches, config.cpu.count, clock);
     CacheHierarchy* const shared = caches ? &*caches : nullptr;
@@ -322,6 +326,8 @@ class CpuBench {
     scheduler.connect(std::move(all), kernel, kernel, shootdown);
     scheduler.on_end = [this] { ended_at = queue.now(), queue.stop(); };
   }
+
+ public:
   ~CpuBench() { queue.clear(); }
 
   // The processes of the trace are there afterwards, so that a test can put pages in place.

@@ -47,12 +47,30 @@ constexpr const char* kTiny =
     "trace.synthetic: [{pattern: touch, footprint: 4MiB, write: true}]\n"
     "memory.size: 64MiB\ncaches: none\ndram.ideal: 80ns\nswap.device: none\n";
 
+TEST_F(CliTest, ValidateLeavesWithOneIfAMarkIsMissed) {
+  const auto file = [&](const char* name, const char* mark) {
+    return write(name, std::string(kTiny) +
+                           "validation:\n  quantities: [{name: it, ours: refs, reference: 1000, source: x, mark: " +
+                           mark + "}]\n");
+  };
+  const Outcome met = collapsar("validate " + file("met.yaml", "5 %"));
+  EXPECT_EQ(met.status, 0) << met.text;
+  EXPECT_TRUE(met.text.ends_with("1 of 1 marks met; 0 figures shown without a mark\n")) << met.text;
+  const Outcome missed = collapsar(fmt::format("validate {} {}", path("met.yaml"), file("missed.yaml", "exact")));
+  EXPECT_EQ(missed.status, 1);
+  EXPECT_TRUE(missed.text.ends_with("1 of 2 marks met; 0 figures shown without a mark\nmissed: missed: it\n"))
+      << missed.text;
+  EXPECT_EQ(collapsar("run --quiet " + path("met.yaml")).status, 0) << "the same file is an experiment";
+  EXPECT_EQ(collapsar("validate " + write("none.yaml", kTiny)).status, 2);
+  EXPECT_EQ(collapsar("validate random-read").text.substr(0, 50), "collapsar: validate: unknown name random-read (kno");
+}
+
 TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   EXPECT_TRUE(collapsar("--version").text.starts_with("collapsar "));
   const Outcome help = collapsar("--help");
   EXPECT_EQ(help.status, 0);
   EXPECT_NE(help.text.find("  run       replays a trace"), std::string::npos) << help.text;
-  for (const char* command : {"run", "scenario", "trace info", "trace head", "trace cut", "trace convert",
+  for (const char* command : {"run", "scenario", "validate", "trace info", "trace head", "trace cut", "trace convert",
                               "trace generate", "config check", "config show", "config keys", "config presets"}) {
     const Outcome one = collapsar(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;

@@ -94,6 +94,33 @@ TEST(ExperimentConfig, RefusesWhatCannotBe) {
             "--variant alwyas: unknown variant (known here: never, khugepaged, always); did you mean always?");
 }
 
+// Each rule names the key that breaks it, where it was written.
+TEST(ExperimentConfig, RefusesAMachineThatContradictsItself) {
+  const auto refused = [](const std::string& key_value) { return refusal("seed: 1\n" + key_value + "\n"); };
+  EXPECT_EQ(refused("cpu.outstanding: 0"), "test.yaml:2:18: cpu.outstanding: 0; 1 to 256");
+  EXPECT_EQ(refused("cpu.window: 0"), "test.yaml:2:13: cpu.window: 0; 1 to 65536");
+  EXPECT_EQ(refused("cpu.store_buffer: 2000"), "test.yaml:2:19: cpu.store_buffer: 2000; 0 to 1024");
+  EXPECT_EQ(refused("mmu.walkers: 0"), "test.yaml:2:14: mmu.walkers: 0; 1 to 64");
+  EXPECT_EQ(refused("mmu.levels: 3"), "test.yaml:2:13: mmu.levels: 3; a page table has 4 or 5");
+  EXPECT_EQ(refused("mmu:\n  l2: [{pages: [4K], sets: 0, ways: 8}]"), "test.yaml:3:28: mmu.l2[0].sets: 0; 1 to 65536");
+  EXPECT_EQ(refused("mmu:\n  l2: [{pages: [4K], sets: 8, ways: 0}]"),
+            "test.yaml:3:37: mmu.l2[0].ways: none for 4k; every page size of an array needs at least 1");
+  EXPECT_EQ(
+      refused("mmu:\n  l1d: [{pages: [4K], sets: 8, ways: 4}, {pages: [4K], sets: 4, ways: 4}]"),
+      "test.yaml:3:8: mmu.l1d: sets: 8 and 4 in arrays that both take 4k pages; they act as one, so both need the "
+      "same");
+  EXPECT_EQ(refused("mmu.l1d: [{pages: [2M], sets: 8, ways: 4}]"),
+            "test.yaml:2:10: mmu.l1d: no array takes 4K pages of load references");
+  EXPECT_EQ(refused("caches:\n  l2: {size: 100KiB, ways: 12, latency: 14}"),
+            "test.yaml:3:14: caches.l2.size: found 100KiB, expected a multiple of ways x line = 12 x 64 bytes");
+  EXPECT_EQ(refused("caches:\n  l2: {size: 1MiB, ways: 16, latency: 3}"),
+            "test.yaml:3:39: caches.l2.latency: 3; latencies are total, so at least the 4 of l1d");
+  EXPECT_EQ(refused("caches:\n  l3: {size: 512KiB, ways: 16, latency: 50, inclusive: true}"),
+            "test.yaml:3:14: caches.l3.size: 512KiB; inclusive, it holds what the levels above hold: at least 1MiB");
+  EXPECT_EQ(refused("caches.l2: none\nmmu.walk_entry: l2"),
+            "test.yaml:3:17: mmu.walk_entry: l2, but there is no caches.l2; write l1d");
+}
+
 TEST(ExperimentConfig, AWrongKeyInAVariantIsFoundInItsPlace) {
   EXPECT_TRUE(refusal(std::string(kTrace) + "variants:\n  a: {kernel.thp.enable: never}\n")
                   .starts_with("test.yaml:3:7: kernel.thp.enable: unknown key"));

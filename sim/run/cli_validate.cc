@@ -1,0 +1,78 @@
+// collapsar validate: the published figures, ours beside them.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include "sim/run/cli_options.h"
+#include "sim/run/validation.h"
+
+namespace collapsar {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<fs::path> folders() {
+  std::vector<fs::path> found;
+  for (const std::string& dir : installed_configs())
+    if (fs::is_directory(fs::path(dir) / "validation")) found.push_back(fs::path(dir) / "validation");
+  return found;
+}
+
+// In order of name; a file of an earlier folder hides one of the same name.
+std::map<std::string, std::string> installed() {
+  std::map<std::string, std::string> files;
+  for (const fs::path& folder : folders())
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".yaml") files.emplace(entry.path().stem(), entry.path());
+  return files;
+}
+
+std::string file_of(const std::string& name, const std::map<std::string, std::string>& known) {
+  if (name.ends_with(".yaml") || name.ends_with(".yml")) return name;
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [each, file] : known) names.push_back(each);
+  const std::string guess = closest(name, names);
+  throw UsageError(fmt::format("validate: unknown name {} (known here: {}){}", name, fmt::join(names, ", "),
+                               guess.empty() ? "" : "; did you mean " + guess + "?"));
+}
+
+std::vector<std::string> files_of(const Arguments& names) {
+  const std::map<std::string, std::string> known = installed();
+  std::vector<std::string> files;
+  for (const std::string& name : names) files.push_back(file_of(name, known));
+  if (!names.empty()) return files;
+  for (const auto& [name, file] : known) files.push_back(file);
+  if (files.empty()) throw UsageError("validate: no configs are installed beside the program; name a file");
+  return files;
+}
+
+}  // namespace
+
+int run_validate(const Arguments& arguments) {
+  CommandOptions options(
+      "validate", "validate [NAME | FILE.yaml]... [options]",
+      "Runs experiments whose outcome was measured on real machines or published, and prints both\n"
+      "values, the error, the mark that was set before, and the source. Without a NAME: all that are\n"
+      "installed. Leaves with 1 if a mark is missed.",
+      "  collapsar validate\n  collapsar validate random-reads\n");
+  options.value("jobs", "N", "variants that run side by side (default: one per CPU of this computer)");
+  if (!options.parse(arguments, 0, 1000)) return kDone;
+  RunOptions run;
+  run.search_dirs = installed_configs();
+  run.jobs = unsigned(std::clamp<std::uint64_t>(options.count("jobs", std::thread::hardware_concurrency()), 1, 1024));
+  std::vector<ValidationResult> results;
+  bool is_met = true;
+  for (const std::string& file : files_of(options.arguments())) {
+    const ValidationResult& result = results.emplace_back(run_validation(file, run));
+    for (const QuantityRow& row : result.rows) is_met &= row.is_met.value_or(true);
+    fmt::print("{}\n", validation_table(result));
+    std::fflush(stdout);
+  }
+  fmt::print("{}", validation_summary(results));
+  return is_met ? kDone : kSimulationFailed;
+}
+
+}  // namespace collapsar
