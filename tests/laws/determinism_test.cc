@@ -75,5 +75,35 @@ TEST_P(Determinism, TheNumberOfJobsDoesNotMatter) {
 
 INSTANTIATE_TEST_SUITE_P(Machines, Determinism, ::testing::ValuesIn(kConfigs));
 
+// Sixteen processes that share caches, memory and khugepaged on any number of CPUs.
+std::string config_with(std::uint32_t cpus) {
+  std::string text = fmt::format("cpu: {{count: {}, time_slice: 50us}}\n", cpus);
+  text += "memory.size: 128MiB\nkernel.khugepaged: {scan_sleep: 1ms, pages_to_scan: 2048}\noutput.interval: 1ms\n";
+  text += "variants: {khugepaged: {kernel.thp.enabled: always, kernel.thp.at_fault: false}}\ntrace.synthetic:\n";
+  for (unsigned process = 1; process <= 16; ++process)
+    text += fmt::format("  - {{pattern: touch, footprint: 2MiB, write: true, process: {}}}\n", process);
+  for (unsigned process = 1; process <= 16; ++process)
+    text += fmt::format("  - {{pattern: random, footprint: 2MiB, references: 3000, write: {}, process: {}}}\n",
+                        process % 2 ? "true" : "false", process);
+  return text + "  - {pattern: idle, time: 5ms}\n";
+}
+
+class DeterminismOnCpus : public ::testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(DeterminismOnCpus, SameBytesAgainAndWithOneEventPerStep) {
+  const std::string config = config_with(GetParam()), first = run(config.c_str(), 1, false);
+  EXPECT_EQ(first_difference(first, run(config.c_str(), 1, false)), "");
+  EXPECT_EQ(first_difference(first, run(config.c_str(), 1, true)), "");
+}
+
+TEST_P(DeterminismOnCpus, EveryReferenceIsMadeAndEveryPageIsThere) {
+  const ExperimentResult result = run_experiment(parse_yaml(config_with(GetParam()), "test.yaml"), RunOptions{});
+  const StatTable& stats = result.base().stats;
+  EXPECT_EQ(stats.value("refs"), 16 * (512 + 3000));
+  EXPECT_EQ(stats.value("memory.rss_bytes"), double(16 * kHugeBytes));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpus, DeterminismOnCpus, ::testing::Values(1, 2, 8, 64));
+
 }  // namespace
 }  // namespace collapsar
