@@ -31,9 +31,10 @@ struct Outcome {
   std::uint64_t references = 0, events = 0;
 };
 
-Outcome play(std::uint64_t seed, bool one_event_per_step) {
+Outcome play(std::uint64_t seed, bool one_event_per_step, std::uint32_t cpus = 0) {
   RandomMachine random(seed);
   CpuBenchConfig config = random.config();
+  if (cpus > 0) config.cpu.count = cpus;
   config.one_event_per_step = one_event_per_step;
   CpuBench bench(config, random.trace());
   random.set_up(bench.kernel);
@@ -61,6 +62,20 @@ TEST(CpuLaws, OneEventPerStepGivesTheSameCountsAndTimesAtAnyMoment) {
   }
   EXPECT_GT(inlined, 100'000U);
 }
+
+class ManyCpus : public ::testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(ManyCpus, GiveTheSameCountsAgainAndWithOneEventPerStep) {
+  for (std::uint64_t seed = 2001; seed <= 2012; ++seed) {
+    const Outcome first = play(seed, false, GetParam());
+    ASSERT_EQ(first.counts, play(seed, false, GetParam()).counts) << "seed " << seed;
+    const Outcome stepping = play(seed, true, GetParam());
+    ASSERT_EQ(first.counts, stepping.counts) << "seed " << seed;
+    ASSERT_TRUE(first.samples == stepping.samples) << "seed " << seed;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(CpuLaws, ManyCpus, ::testing::Values(1, 2, 8, 64));
 
 TEST(CpuLaws, EveryReferenceAndLookUpIsAccountedFor) {
   for (std::uint64_t seed = 1001; seed <= 1200; ++seed) {
