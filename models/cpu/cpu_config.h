@@ -29,8 +29,8 @@ struct CpuConfig {
   std::uint32_t count = 1;
   Frequency frequency{2.6e9};
   double cycles_per_instruction = 0.5;
-  std::uint32_t outstanding = 10;   // line-fill buffers of Skylake; 1 = nothing overlaps
-  std::uint32_t window = 224;       // reorder buffer of Skylake
+  std::uint32_t outstanding = 10;  // line-fill buffers of Skylake; 1 = nothing overlaps
+  std::uint32_t window = 224;      // reorder buffer of Skylake
   Dependence dependence = Dependence::trace;
   Duration time_slice = std::chrono::milliseconds(3);
   Interleave interleave = Interleave::timed;
