@@ -7,175 +7,228 @@
 namespace collapsar {
 namespace {
 
-// Idle data bus cycles between bursts of different ranks: tRTRS of DRAMsim3's DDR4 files is 1, one preamble (JESD79-4).
-constexpr DramChannel::Cycle kRankSwitch = 1;
-// Data bus turn-round from read to write, beyond the bursts: Ramulator 2, ddr4.py: nCL + nBL + 2 - nCWL.
-constexpr DramChannel::Cycle kReadToWrite = 2;
+constexpr std::uint32_t kChunkLines = 16;  // ours: of a bulk part, between two decisions
 
 }  // namespace
 
-DramChannel::DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing, const DramConfig& config)
+DramChannel::DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing, const DramConfig& config,
+                         std::uint32_t number, std::uint32_t channels, bool alternates_groups)
     : dram_(dram),
       queue_(queue),
       t_(timing),
-      is_closed_page_(config.page_policy == PagePolicy::closed),
-      queue_limit_(config.queue),
-      banks_(config.ranks * timing.banks()),
-      ranks_(config.ranks),
-      groups_(config.ranks * timing.bank_groups),
-      activations_(config.ranks) {
-  for (std::uint32_t i = 0; i < banks_.size(); ++i) {
-    banks_[i].rank = i / timing.banks();
-    banks_[i].group = banks_[i].rank * timing.bank_groups + i % timing.bank_groups;
-  }
+      config_(config),
+      alternates_groups_(alternates_groups),
+      gates_(timing, config.ranks),
+      banks_(gates_.banks()) {
+  for (std::uint32_t i = 0; i < banks_.size(); ++i) banks_[i].number = i;
+  if (config.refresh == DramRefresh::none) return;
+  for (std::uint32_t rank = 0; rank < config.ranks; ++rank)
+    refresh_due_.push_back(t_.refi * (rank * channels + number + 1) / (config.ranks * channels));
+  next_refresh_ = refresh_due_.front();
 }
+
+// ---- Who is next
 
 void DramChannel::accept(DramPart& part, Cycle now) {
-  if (queued_ < queue_limit_) enter(part, now);
-  else outside_.push(part);
+  if (now >= next_refresh_) refresh(now);
+  const QueueName q = queue_of(part);
+  if (q == kWaited && forward(part, now)) return;
+  const std::uint32_t room = q == kWaited ? config_.queue : config_.write_queue;
+  if (held_[q] < room) enter(part, now);
+  else outside_[q].push(part);
 }
 
-void DramChannel::work(Cycle now) {
-  for (;;) {
-    const Choice choice = choose(now);
-    if (choice.activate) activate(*choice.activate, now);
-    if (choice.column) column(*choice.column, now);
-    if (!choice.activate && !choice.column) return wake_at(choice.next);
-  }
-}
-
-bool DramChannel::is_older(const Bank& bank, const Bank* than) {
-  return !than || bank.waiting.head->age < than->waiting.head->age;
-}
-
-DramChannel::Choice DramChannel::choose(Cycle now) {
-  Choice choice;
-  for (Bank* bank : busy_) {
-    if (bank->step == Bank::Step::activate) {
-      const Cycle at = earliest_activate(*bank);
-      if (at > now) choice.next = std::min(choice.next, at);
-      else if (is_older(*bank, choice.activate)) choice.activate = bank;
-    } else if (bank->column_ready > now) {
-      choice.next = std::min(choice.next, bank->column_ready);
-    } else if (is_older(*bank, choice.column)) {
-      choice.column = bank;
+// A read of a line whose write still waits is answered by it.
+bool DramChannel::forward(DramPart& part, Cycle now) {
+  if (part.is_write || part.lines > 1) return false;
+  for (const DramPart* p = banks_[part.bank].waiting[kPosted].parts.head; p; p = p->next)
+    if (p->line == part.line) {
+      ++dram_.stats_.forwarded;
+      dram_.part_served(part, now);
+      return true;
     }
-  }
-  if (!choice.column) return choice;
-  if (const Cycle at = earliest_column(*choice.column); at > now) {
-    choice.next = std::min(choice.next, at);
-    choice.column = nullptr;
-  }
-  return choice;
-}
-
-DramChannel::Cycle DramChannel::earliest_activate(const Bank& bank) const {
-  const LastFour& four = activations_[bank.rank];
-  return std::max(
-      {bank.activate_ready, ranks_[bank.rank].activate, groups_[bank.group].activate, four.at[four.oldest] + t_.faw});
-}
-
-DramChannel::Cycle DramChannel::earliest_column(const Bank& bank) const {
-  const bool is_write = bank.waiting.head->is_write;
-  const Cycle bus = bus_free_ + (bank.rank == bus_rank_ ? 0 : kRankSwitch) - (is_write ? t_.cwl : t_.cl);
-  return std::max({bank.column_ready, bus, ranks_[bank.rank].column(is_write), groups_[bank.group].column(is_write)});
+  return false;
 }
 
 void DramChannel::enter(DramPart& part, Cycle now) {
-  ++queued_;
+  const QueueName q = queue_of(part);
+  is_planned_ = false;
+  ++held_[q];
   Bank& bank = banks_[part.bank];
-  const bool was_idle = !bank.waiting.head;
-  bank.waiting.push(part);
-  if (!was_idle) return;
-  busy_.push_back(&bank);
-  begin(bank, now);
+  settle(bank, now);
+  Waiting& waiting = bank.waiting[q];
+  if (!waiting.parts.head) busy_[q].push_back(&bank);
+  waiting.parts.push(part);
+  const DramGates::Bank& state = gates_.bank(bank.number);
+  if (!state.is_open || state.open_row != part.row) return;
+  if (!waiting.hit) waiting.hit = &part;
+  bank.closes_at = kNoCycle;
 }
 
-// The bank turns to its first request. A precharge concerns nobody else, so it needs no moment of its own.
-void DramChannel::begin(Bank& bank, Cycle now) {
-  DramStats& stats = dram_.stats();
-  if (bank.is_open && bank.open_row == bank.waiting.head->row) {
-    ++stats.row_hits;
-    bank.step = Bank::Step::column;
-    return;
+void DramChannel::work(Cycle now) {
+  if (now >= next_refresh_) refresh(now);
+  for (;;) {
+    if (!is_planned_) plan(now);
+    if (planned_.at > now) break;
+    is_planned_ = false;
+    issue(planned_, now);
   }
-  bank.step = Bank::Step::activate;
-  ++(bank.is_open ? stats.row_conflicts : stats.row_misses);
-  if (bank.is_open) precharge(bank, now);
+  const bool has_work = held_[kWaited] + held_[kPosted] > 0;
+  sleep(has_work ? std::min(planned_.at, next_refresh_) : kNoCycle);
 }
 
-void DramChannel::precharge(Bank& bank, Cycle now) {
-  bank.activate_ready = std::max(now, bank.precharge_ready) + t_.rp;
-  bank.is_open = false;
+void DramChannel::plan(Cycle now) {
+  choose_queue(now);
+  planned_ = choose(std::max(now, command_free_));
+  is_planned_ = true;
 }
 
-void DramChannel::activate(Bank& bank, Cycle now) {
-  bank.is_open = true;
-  bank.open_row = bank.waiting.head->row;
-  bank.column_ready = now + t_.rcd;
-  bank.precharge_ready = now + t_.ras;
-  bank.step = Bank::Step::column;
-  ranks_[bank.rank].activate = now + t_.rrd_s;
-  groups_[bank.group].activate = now + t_.rrd_l;
-  LastFour& four = activations_[bank.rank];
-  four.at[four.oldest] = now;
-  four.oldest = (four.oldest + 1) % 4;
+void DramChannel::choose_queue(Cycle now) {
+  if (held_[kPosted] >= config_.write_high) is_draining_ = true;
+  else if (held_[kPosted] <= config_.write_low) is_draining_ = false;
+  const QueueName before = serving_;
+  serving_ = is_draining_ || held_[kWaited] == 0 ? kPosted : kWaited;
+  if (serving_ == before) return;
+  for (Bank* bank : busy_[serving_]) settle(*bank, now), bank->passed = 0;
 }
 
-void DramChannel::column(Bank& bank, Cycle now) {
-  DramPart& part = bank.waiting.pop();
-  const Cycle last = now + (part.lines - 1) * t_.burst;  // column command of the last line
-  const Cycle data_end = last + (part.is_write ? t_.cwl : t_.cl) + t_.burst;
-  bus_free_ = data_end;
-  bus_rank_ = bank.rank;
-  if (part.is_write) gate_after_write(bank, last, data_end);
-  else gate_after_read(bank, last);
-  const bool next_hits = bank.waiting.head && bank.waiting.head->row == bank.open_row;
-  if (is_closed_page_ && !next_hits) precharge(bank, now);
+// The first of all banks; none of its commands goes before `floor`.
+DramChannel::Choice DramChannel::choose(Cycle floor) const {
+  Choice best;
+  for (Bank* bank : busy_[serving_]) {
+    Choice choice = of_bank(*bank);
+    choice.at = std::max(choice.at, floor);
+    if (choice.at > best.at) continue;
+    if (choice.at == best.at && choice.step > best.step) continue;
+    if (choice.at == best.at && choice.step == best.step && choice.part->age > best.part->age) continue;
+    best = choice;
+  }
+  return best;
+}
+
+DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
+  const Waiting& waiting = bank.waiting[serving_];
+  const DramGates::Bank& state = gates_.bank(bank.number);
+  DramPart* const oldest = waiting.parts.head;
+  if (!state.is_open) return {gates_.earliest_activate(state), Step::row, &bank, oldest};
+  if (waiting.hit && (waiting.hit == oldest || bank.passed < config_.hit_limit))
+    return {gates_.earliest_column(state, waiting.hit->is_write), Step::column, &bank, waiting.hit};
+  return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
+}
+
+// ---- Commands
+
+void DramChannel::issue(const Choice& choice, Cycle now) {
+  command_free_ = now + 1;
+  if (choice.step == Step::row) issue_row(*choice.bank, *choice.part, now);
+  else issue_column(*choice.bank, *choice.part, now);
+}
+
+void DramChannel::issue_row(Bank& bank, DramPart& part, Cycle now) {
+  bank.closes_at = kNoCycle;
+  if (gates_.bank(bank.number).is_open) {
+    part.outcome = DramPart::Outcome::conflict;
+    gates_.precharge(bank.number, now);
+  } else {
+    if (part.outcome == DramPart::Outcome::none) part.outcome = DramPart::Outcome::miss;
+    gates_.activate(bank.number, part.row, now);
+  }
+  find_hits(bank);
+}
+
+void DramChannel::issue_column(Bank& bank, DramPart& part, Cycle now) {
+  const std::uint32_t lines = std::min(part.lines, kChunkLines);
+  const Cycle spacing = alternates_groups_ ? t_.ccd_s : part.is_write ? t_.ccd_l_wr : t_.ccd_l;
+  const Cycle data_end = gates_.column(bank.number, part.is_write, lines, spacing, now);
+  bank.passed = &part == bank.waiting[serving_].parts.head ? 0 : bank.passed + 1;
+  part.lines -= lines;
+  if (part.lines > 0) return;
+  leave(bank, part, now);
   dram_.part_served(part, data_end);
-  --queued_;
-  if (bank.waiting.head) begin(bank, now);
-  else busy_.erase(std::find(busy_.begin(), busy_.end(), &bank));
-  if (outside_.head) enter(outside_.pop(), now);
 }
 
-void DramChannel::gate_after_read(Bank& bank, Cycle last) {
-  Gates& rank = ranks_[bank.rank];
-  Gates& group = groups_[bank.group];
-  rank.read = std::max(rank.read, last + t_.ccd_s);
-  group.read = last + t_.ccd_l;
-  rank.write = std::max(rank.write, last + t_.cl + t_.burst + kReadToWrite - t_.cwl);
-  bank.precharge_ready = std::max(bank.precharge_ready, last + t_.rtp);
+// `part` has had its last column: it makes room, and the bank looks for its next hit.
+void DramChannel::leave(Bank& bank, DramPart& part, Cycle now) {
+  Waiting& waiting = bank.waiting[serving_];
+  waiting.hit = part.next;  // those before it want other rows
+  while (waiting.hit && waiting.hit->row != part.row) waiting.hit = waiting.hit->next;
+  waiting.parts.take(part);
+  if (!waiting.parts.head) busy_[serving_].erase(std::find(busy_[serving_].begin(), busy_[serving_].end(), &bank));
+  --held_[serving_];
+  DramStats& stats = dram_.stats_;
+  ++(part.outcome == DramPart::Outcome::none   ? stats.row_hits
+     : part.outcome == DramPart::Outcome::miss ? stats.row_misses
+                                               : stats.row_conflicts);
+  PartList& outside = outside_[serving_];
+  if (DramPart* const first = outside.head) outside.take(*first), enter(*first, now);
+  if (!bank.waiting[kWaited].hit && !bank.waiting[kPosted].hit) row_unwanted(bank, now);
 }
 
-void DramChannel::gate_after_write(Bank& bank, Cycle last, Cycle data_end) {
-  Gates& rank = ranks_[bank.rank];
-  Gates& group = groups_[bank.group];
-  rank.write = std::max(rank.write, last + t_.ccd_s);
-  group.write = last + t_.ccd_l;
-  rank.read = std::max(rank.read, data_end + t_.wtr_s);
-  group.read = data_end + t_.wtr_l;
-  bank.precharge_ready = std::max(bank.precharge_ready, data_end + t_.wr);
+// No part waits for the open row: by the page policy, it closes at once, some time later, or when another is needed.
+void DramChannel::row_unwanted(Bank& bank, Cycle now) {
+  const Cycle can_close = gates_.earliest_precharge(gates_.bank(bank.number));
+  switch (config_.page_policy) {
+    case PagePolicy::open: return;
+    case PagePolicy::closed: return gates_.precharge(bank.number, std::max(now, can_close));
+    case PagePolicy::timeout: bank.closes_at = std::max(now + Cycle{config_.page_timeout}, can_close); return;
+  }
 }
 
-void DramChannel::wake_at(Cycle next) {
-  if (next == kNoCycle) return;
-  const Time when = t_.time_of(next);
-  if (tick_.pending() && tick_.when() <= when) return;  // it will look again
-  queue_.reschedule(tick_, when);
+// ---- What happens by itself
+
+void DramChannel::find_hits(Bank& bank) {
+  const DramGates::Bank& state = gates_.bank(bank.number);
+  for (Waiting& waiting : bank.waiting) {
+    waiting.hit = state.is_open ? waiting.parts.head : nullptr;
+    while (waiting.hit && waiting.hit->row != state.open_row) waiting.hit = waiting.hit->next;
+  }
 }
-void DramChannel::tick() { work(t_.cycle_not_before(queue_.now())); }
+
+void DramChannel::settle(Bank& bank, Cycle now) {
+  if (bank.closes_at > now) return;
+  gates_.precharge(bank.number, bank.closes_at);
+  bank.closes_at = kNoCycle;
+}
+
+// All refreshes due by `now`. More than one of a rank, or one before `now`, only if the channel was idle then.
+void DramChannel::refresh(Cycle now) {
+  is_planned_ = false;
+  for (std::uint32_t rank = 0; rank < refresh_due_.size(); ++rank) {
+    Cycle& due = refresh_due_[rank];
+    if (due > now) continue;
+    const std::uint32_t first = rank * gates_.banks_of_rank(), end = first + gates_.banks_of_rank();
+    for (std::uint32_t i = first; i < end; ++i) settle(banks_[i], due), banks_[i].closes_at = kNoCycle;
+    gates_.refresh(rank, due);
+    for (std::uint32_t i = first; i < end; ++i) find_hits(banks_[i]);
+    const Cycle more = (now - due) / t_.refi;
+    if (more > 0) gates_.refresh_again(rank, due + more * t_.refi);
+    dram_.stats_.refreshes += std::uint64_t(more) + 1;
+    due += (more + 1) * t_.refi;
+  }
+  next_refresh_ = *std::min_element(refresh_due_.begin(), refresh_due_.end());
+}
+
+void DramChannel::sleep(Cycle until) {
+  if (tick_.pending() && tick_at_ == until) return;
+  tick_at_ = until;
+  if (until == kNoCycle) queue_.cancel(tick_);
+  else queue_.reschedule(tick_, t_.time_of(until));
+}
+
+void DramChannel::tick() { work(tick_at_); }
+
+// ---- Lists
 
 void DramChannel::PartList::push(DramPart& part) {
   part.next = nullptr;
-  (head ? tail->next : head) = &part;
+  part.previous = tail;
+  (tail ? tail->next : head) = &part;
   tail = &part;
 }
 
-DramPart& DramChannel::PartList::pop() {
-  DramPart& first = *head;
-  head = first.next;
-  return first;
+void DramChannel::PartList::take(DramPart& part) {
+  (part.previous ? part.previous->next : head) = part.next;
+  (part.next ? part.next->previous : tail) = part.previous;
 }
 
 }  // namespace collapsar

@@ -1,12 +1,22 @@
-// DramChannel: one data bus with its ranks and banks.
+// DramChannel: one data bus: which request is served next, and by which command.
 //
-// Models:      rows, the timing gates between commands, the order of service (see dram.h).
-// Time:        every command is chosen at the cycle in which it is issued; tick_ is the next such cycle.
-// Owns:        bank state and the order of waiting parts; the parts are Dram's.
-// Source:      JESD79-4, "Command truth table" and timing diagrams; constants in dram_timing.cc and dram_channel.cc.
+// Models:      two queues: requests that someone waits for, and written-back lines. The first goes first, until the second
+//              has `write_high` lines; then lines are written down to `write_low`. They are also written while nobody waits.
+//              Within a queue first-ready, first-come-first-served: the command that can go soonest; of these columns
+//              before activates and precharges, then the oldest request. A bank serves hits of its open row first, but at
+//              most `hit_limit` of them before its oldest request. One command a cycle. A refresh that is due goes before all.
+// Simplified:  refreshes are not postponed, and take no slot on the command bus; a bulk part is served in chunks of 16
+//              lines, each holding the bus to its end, and where neighbouring lines alternate between bank groups a chunk
+//              goes at their pace, one group after the other.
+// Time:        every command is chosen at the cycle in which it is issued; tick_ is the next such cycle. An idle channel has
+//              no events: what its ranks and rows did meanwhile is worked out when it is used again.
+// Owns:        the order of waiting parts; the parts are Dram's.
+// Source:      Rixner et al., "Memory Access Scheduling", ISCA 2000 (FR-FCFS); write drain as in Ramulator 2.
 //
-// Invariants:  1. a bank is in busy_ exactly while it has waiting parts; its step is that of the first of them.
-//              2. after work(), no command can go at that cycle, and tick_ is due no later than the next that can.
+// Invariants:  1. a bank is in busy_[q] exactly while it has waiting parts of queue q.
+//              2. `hit` is the oldest waiting part for the open row; nullptr if there is none or the bank is closed.
+//              3. `closes_at` is set only while the bank is open and no part waits for its row.
+//              4. after work(), no command can go at that cycle, and tick_ is due when the next can, or refresh is.
 #pragma once
 
 #include <array>
@@ -14,7 +24,7 @@
 #include <limits>
 #include <vector>
 
-#include "models/mem/dram_timing.h"
+#include "models/mem/dram_gates.h"
 #include "sim/core/event_queue.h"
 
 namespace collapsar {
@@ -25,84 +35,92 @@ struct DramRequest;
 
 // What one request wants from one row of one bank.
 struct DramPart {
+  enum class Outcome : std::uint8_t { none, miss, conflict };
   DramRequest* request = nullptr;  // nullptr: posted write
-  std::uint64_t row = 0, age = 0;
+  std::uint64_t row = 0, line = 0, age = 0;
   std::uint32_t bank = 0, lines = 0;
   bool is_write = false;
+  Outcome outcome = Outcome::none;
   DramPart* next = nullptr;
+  DramPart* previous = nullptr;
 };
 
 class DramChannel {
  public:
-  using Cycle = std::int64_t;
-  DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing, const DramConfig& config);
+  using Cycle = DramTiming::Cycle;
+  // `number` of `channels`: their refreshes are spread evenly.
+  DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing, const DramConfig& config, std::uint32_t number,
+              std::uint32_t channels, bool alternates_groups);
 
-  // Takes `part` in, or lets it wait outside while the queue is full. work() must follow.
+  // Takes `part` in, or lets it wait outside while its queue is full. work() must follow.
   void accept(DramPart& part, Cycle now);
   // Issues all commands that can go at `now`, then sleeps until the next can.
   void work(Cycle now);
+  void log_to(std::vector<DramCommandRecord>* log) { gates_.log_to(log); }
 
  private:
   static constexpr Cycle kNoCycle = std::numeric_limits<Cycle>::max();
-  static constexpr Cycle kLongAgo = -1'000'000;
+  enum QueueName : std::uint8_t { kWaited, kPosted, kQueues };
+  enum class Step : std::uint8_t { column, row };
   struct PartList {
     DramPart* head = nullptr;
     DramPart* tail = nullptr;
     void push(DramPart& part);
-    DramPart& pop();
+    void take(DramPart& part);
+  };
+  struct Waiting {
+    PartList parts;
+    DramPart* hit = nullptr;
   };
   struct Bank {
-    enum class Step : std::uint8_t { activate, column };  // what its first part waits for
-    PartList waiting;
-    std::uint64_t open_row = 0;
-    Cycle activate_ready = 0, column_ready = 0,
-          precharge_ready = 0;          // earliest cycles, as far as this bank is concerned
-    std::uint32_t rank = 0, group = 0;  // group: counted through the channel
-    bool is_open = false;
-    Step step = Step::activate;
-  };
-  // Earliest cycles of the next commands to anywhere in a rank or in a bank group.
-  struct Gates {
-    Cycle activate = 0, read = 0, write = 0;
-    Cycle column(bool is_write) const { return is_write ? write : read; }
-  };
-  struct LastFour {  // activations of a rank
-    std::array<Cycle, 4> at{kLongAgo, kLongAgo, kLongAgo, kLongAgo};
-    unsigned oldest = 0;
+    std::array<Waiting, kQueues> waiting;
+    Cycle closes_at = kNoCycle;
+    std::uint32_t number = 0;
+    std::uint32_t passed = 0;  // parts that went before the oldest of their queue since that became the oldest
   };
   struct Choice {
-    Bank* activate = nullptr;
-    Bank* column = nullptr;
-    Cycle next = kNoCycle;  // if neither: when to look again
+    Cycle at = kNoCycle;
+    Step step = Step::row;
+    Bank* bank = nullptr;
+    DramPart* part = nullptr;
   };
 
-  static bool is_older(const Bank& bank, const Bank* than);
-  Choice choose(Cycle now);
-  Cycle earliest_activate(const Bank& bank) const;
-  Cycle earliest_column(const Bank& bank) const;
+  static QueueName queue_of(const DramPart& part) { return part.request ? kWaited : kPosted; }
+  Choice choose(Cycle floor) const;
+  Choice of_bank(Bank& bank) const;
+  void choose_queue(Cycle now);
+  void plan(Cycle now);
   void enter(DramPart& part, Cycle now);
-  void begin(Bank& bank, Cycle now);
-  void precharge(Bank& bank, Cycle now);
-  void activate(Bank& bank, Cycle now);
-  void column(Bank& bank, Cycle now);
-  void gate_after_read(Bank& bank, Cycle last);
-  void gate_after_write(Bank& bank, Cycle last, Cycle data_end);
-  void wake_at(Cycle next);
+  bool forward(DramPart& part, Cycle now);
+  void issue(const Choice& choice, Cycle now);
+  void issue_row(Bank& bank, DramPart& part, Cycle now);
+  void issue_column(Bank& bank, DramPart& part, Cycle now);
+  void leave(Bank& bank, DramPart& part, Cycle now);
+  void row_unwanted(Bank& bank, Cycle now);
+  void find_hits(Bank& bank);
+  void settle(Bank& bank, Cycle now);
+  void refresh(Cycle now);
+  void sleep(Cycle until);
   void tick();
 
   Dram& dram_;
   EventQueue& queue_;
   const DramTiming& t_;
-  const bool is_closed_page_;
-  const std::uint32_t queue_limit_;
-  std::vector<Bank> banks_;  // rank by rank
-  std::vector<Gates> ranks_, groups_;
-  std::vector<LastFour> activations_;  // per rank
-  std::vector<Bank*> busy_;
-  PartList outside_;
-  std::uint32_t queued_ = 0;
-  Cycle bus_free_ = 0;  // end of the last burst
-  std::uint32_t bus_rank_ = 0;
+  const DramConfig& config_;
+  const bool alternates_groups_;
+  DramGates gates_;
+  std::vector<Bank> banks_;
+  std::array<std::vector<Bank*>, kQueues> busy_;
+  std::array<PartList, kQueues> outside_;
+  std::array<std::uint32_t, kQueues> held_{};
+  QueueName serving_ = kWaited;
+  bool is_draining_ = false;
+  Cycle command_free_ = 0;          // the command bus
+  std::vector<Cycle> refresh_due_;  // by rank
+  Cycle next_refresh_ = kNoCycle;   // the first of them
+  Choice planned_;                  // the next command, as long as nothing arrives
+  bool is_planned_ = false;
+  Cycle tick_at_ = kNoCycle;
   Event tick_ = event<&DramChannel::tick>(this, "dram.tick", Phase::completion);
 };
 

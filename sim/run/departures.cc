@@ -26,7 +26,7 @@ constexpr Departure kDepartures[] = {
     {[](const ExperimentConfig& c, const StatTable&) { return !c.caches; },
      "caches: none; every data reference costs a hit, walks read from DRAM"},
     {[](const ExperimentConfig& c, const StatTable&) { return !c.dram.ideal; },
-     "dram: no refresh; served first come first served in each bank"},
+     "dram: refreshes are not postponed; 16 lines of a copy or clear at a time hold their data bus"},
     {[](const ExperimentConfig&, const StatTable&) { return true; },
      "memory: one NUMA node and one zone, unfragmented at the start; no compaction"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "swap.reads") || counted(s, "swap.writes"); },

@@ -215,6 +215,55 @@ TEST(Walker, ReadsTakeAsLongAsTheLevelWhereTheirLineIs) {
   EXPECT_EQ(bench.walk(kPage).at - start, 4 * defaults.l2->latency * kCycle);
 }
 
+// Loads the line at `pa` through the caches, as a CPU does. Returns the level that had it.
+std::uint32_t load_data(Bench& bench, PhysAddr pa) {
+  if (bench.caches->hit_l1d(0, pa, false)) return 1;
+  const CacheHierarchy::Lookup found = bench.caches->access(0, pa, false, CacheEntry::l1d);
+  if (found.level != CacheHierarchy::kMemory) return found.level;
+  LineFetch fetch;
+  Ask arrived(bench.queue);
+  bench.caches->fetch(fetch, 0, pa, false, CacheEntry::l1d, arrived.event_);
+  bench.queue.run();
+  return CacheHierarchy::kMemory;
+}
+
+// Lines this far apart share a set in each of the three levels.
+constexpr std::uint64_t kSameSets = 20'480 * 64;
+constexpr std::uint64_t kMostWays = 16;
+
+TEST(Walker, ItsLinesAndTheDataCompeteForTheCaches) {
+  Bench bench(machine(1), true);
+  const VirtAddr va{0x7000'0000'0000};
+  bench.map(va);
+  bench.walk(va);
+  const PhysAddr pte = bench.table.entry_address(bench.table.cursor_at(va, 2), va);
+  const Duration hit = 4 * kCycle, miss = 68 * kCycle + kRead;  // of L1D; through all levels to memory
+  Time before = bench.queue.now();
+  EXPECT_EQ(bench.walk(va).at - before, hit);
+  EXPECT_EQ(load_data(bench, pte), 1U);  // the same line for both
+  for (std::uint64_t i = 1; i <= kMostWays; ++i) load_data(bench, pte + i * kSameSets);
+  before = bench.queue.now();
+  EXPECT_EQ(bench.walk(va).at - before, miss) << "the data has pushed the entry out";
+
+  const PhysAddr data = pte + kSameSets;
+  load_data(bench, data);
+  EXPECT_EQ(load_data(bench, data), 1U);
+  std::uint64_t walks = 0;  // of pages whose entries lie in the sets of the data
+  for (VirtAddr other{0x10'0000'0000}; walks < kMostWays; other += kHugeBytes) {
+    bench.map(other);
+    VirtAddr page = other;
+    while (page.value < other.value + kHugeBytes &&
+           bench.table.entry_address(bench.table.cursor_at(other, 2), page).value / 64 % 20'480 !=
+               pte.value / 64 % 20'480)
+      page += kPageBytes;
+    if (page.value == other.value + kHugeBytes) continue;
+    bench.map(page);
+    bench.walk(page);
+    ++walks;
+  }
+  EXPECT_EQ(load_data(bench, data), CacheHierarchy::kMemory) << "the entries have pushed the data out";
+}
+
 TEST(Walker, RequestsForOnePageMerge) {
   Bench bench(machine(2));
   bench.map(kPage), bench.map(kPage + kPageBytes);

@@ -1,0 +1,68 @@
+// DramMap: which channel, rank, bank and row an address lies in.
+//
+// Models:      named orders of the address fields, from high to low: Ro row, Ra rank, Ba bank, Bg bank group, Co column
+//              (64-byte lines of a row), Ch channel. Without Bg the bank group is the low part of Ba, as in Ramulator 2's
+//              RoBaRaCoCh; DRAMsim3's rochrababgco is RoChRaBaBgCo here (case does not matter). MOP4CLXOR (Ramulator 2):
+//              from low to high four lines of a row, channel, bank group, bank, rank, the rest of the column, row; channel,
+//              bank and rank numbers XORed with the low bits of that rest, so that strides spread over banks.
+// Simplified:  a row field with another field above it has 65,536 rows, and addresses beyond wrap; real controllers also mix
+//              row bits into channel and bank.
+// Time:        none.
+// Source:      Ramulator 2, addr_mapper; DRAMsim3, configuration.cc; JESD79-4 and JESD79-5 addressing tables (rows).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "models/mem/dram_config.h"
+
+namespace collapsar {
+
+class DramMap {
+ public:
+  enum Field : std::uint8_t { kRow, kBank, kGroup, kRank, kColumn, kChannel };
+  static constexpr std::size_t kFields = 6;
+  struct Location {
+    std::uint32_t channel, bank;  // bank: of the channel, ranks side by side; its lowest part is the bank group
+    std::uint64_t row;
+  };
+
+  // Requires: validate() passes.
+  DramMap(const DramConfig& config, const DramTiming& timing);
+  static void validate(const DramConfig& config);
+
+  Location locate(PhysAddr address) const {
+    std::uint64_t rest = address.value >> kLineShift;
+    std::array<std::uint64_t, kFields> fields{};
+    for (const Digit& digit : digits_) {
+      std::uint64_t value;
+      if (digit.shift >= 0) value = rest & (digit.size - 1), rest >>= digit.shift;
+      else value = rest % digit.size, rest /= digit.size;
+      fields[digit.field] += value * digit.scale;
+    }
+    if (mixes_) mix(fields);
+    return {std::uint32_t(fields[kChannel]),
+            std::uint32_t((fields[kRank] * banks_per_group_ + fields[kBank]) * groups_ + fields[kGroup]), fields[kRow]};
+  }
+  // Neighbouring lines of a channel lie in different bank groups.
+  bool alternates_groups() const { return alternates_groups_; }
+
+ private:
+  static constexpr unsigned kLineShift = 6;
+  struct Digit {  // a part of a field; the address is read in digits from low to high
+    Field field;
+    std::int8_t shift;  // log2(size); -1: not a power of two
+    std::uint64_t size, scale;
+  };
+  void add(Field field, std::uint64_t size, std::uint64_t scale = 1);
+  void mix(std::array<std::uint64_t, kFields>& fields) const;
+
+  std::vector<Digit> digits_;
+  std::array<std::uint64_t, kFields> sizes_{};
+  std::uint32_t groups_, banks_per_group_;
+  bool mixes_ = false, alternates_groups_ = false;
+};
+
+}  // namespace collapsar
