@@ -1,7 +1,9 @@
 #include "models/mem/cache.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 namespace collapsar {
 namespace {
@@ -46,9 +48,9 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
       stride_(std::uint32_t(align_up(ways, 8))),
       tag_shift_(unsigned(std::bit_width(sets)) - 1),
       is_lru_(replacement == CacheReplacement::lru) {
-  tags_.assign(sets * stride_, kEmpty);
-  dirty_.assign(sets, 0);
-  (is_lru_ ? last_use_ : trees_).assign(is_lru_ ? sets * stride_ : sets, 0);
+  words_.assign(sets * 2 * stride_, 0);
+  for (std::uint64_t set = 0; set < sets; ++set) std::fill_n(tags_of(set), stride_, kEmpty);
+  if (!is_lru_) trees_.assign(sets, 0);
 }
 
 // The one line of the set among those that share `tag`.
@@ -59,8 +61,9 @@ std::uint64_t CacheArray::line_of(std::uint64_t set, std::uint32_t tag) const {
 
 bool CacheArray::mark_dirty(std::uint64_t line) {
   const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
-  dirty_[set] |= hits;
-  return hits != 0;
+  if (hits == 0) return false;
+  states_of(set)[std::countr_zero(hits)] |= kDirty;
+  return true;
 }
 
 CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
@@ -68,22 +71,38 @@ CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
              line * kLineBytes, sets_);
   const std::uint64_t set = set_of(line);
   const std::uint32_t way = victim_way(set);
-  const std::uint64_t bit = 1ULL << way;
-  std::uint32_t& tag = tags_[set * stride_ + way];
-  const Victim victim{tag == kEmpty ? kNoLine : line_of(set, tag), tag != kEmpty && (dirty_[set] & bit) != 0};
+  std::uint32_t& tag = tags_of(set)[way];
+  std::uint32_t& state = states_of(set)[way];
+  const Victim victim{tag == kEmpty ? kNoLine : line_of(set, tag), tag != kEmpty && (state & kDirty) != 0};
   tag = tag_of(line);
-  dirty_[set] = dirty ? dirty_[set] | bit : dirty_[set] & ~bit;
-  used(set, way);
+  state = 0;
+  used(set, way, dirty);
   return victim;
 }
 
 CacheArray::Removed CacheArray::remove(std::uint64_t line) {
   const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
   if (hits == 0) return Removed::absent;
-  const std::uint64_t place = set * stride_ + std::uint64_t(std::countr_zero(hits));
-  tags_[place] = kEmpty;
-  if (is_lru_) last_use_[place] = 0;
-  return (dirty_[set] & hits) != 0 ? Removed::dirty : Removed::clean;
+  const int way = std::countr_zero(hits);
+  tags_of(set)[way] = kEmpty;
+  const bool was_dirty = (std::exchange(states_of(set)[way], 0) & kDirty) != 0;
+  return was_dirty ? Removed::dirty : Removed::clean;
+}
+
+// The times of use are used up: each way gets its rank in its set instead.
+void CacheArray::count_anew() {
+  std::array<std::uint32_t, kMostWays> order;
+  for (std::uint64_t set = 0; set < sets_; ++set) {
+    std::uint32_t* const states = states_of(set);
+    std::iota(order.begin(), order.begin() + ways_, 0);
+    std::sort(order.begin(), order.begin() + ways_,
+              [&](std::uint32_t a, std::uint32_t b) { return states[a] < states[b]; });
+    for (std::uint32_t rank = 0; rank < ways_; ++rank) {
+      std::uint32_t& state = states[order[rank]];
+      state = state < 2 ? state : (rank + 1) << 1 | (state & kDirty);
+    }
+  }
+  uses_ = kMostWays;
 }
 
 void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
@@ -99,10 +118,10 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
 // An empty way if there is one.
 std::uint32_t CacheArray::victim_way(std::uint64_t set) const {
   if (is_lru_) {
-    const std::uint64_t* const ages = last_use_.data() + set * stride_;
-    return std::uint32_t(std::min_element(ages, ages + ways_) - ages);
+    const std::uint32_t* const states = states_of(set);  // 0 where no line is
+    return std::uint32_t(std::min_element(states, states + ways_) - states);
   }
-  const std::uint32_t* const tags = tags_.data() + set * stride_;
+  const std::uint32_t* const tags = tags_of(set);
   const std::uint32_t* const empty = std::find(tags, tags + ways_, kEmpty);
   if (empty != tags + ways_) return std::uint32_t(empty - tags);
   std::uint32_t node = 1;
@@ -218,6 +237,7 @@ void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address
     first->last_joined_ = &fetch;
     return;
   }
+  for (std::uint32_t i = 0; i < on.count; ++i) array(on.levels[i], cpu).prefetch(fetch.line_);
   fetch.next_in_bucket_ = bucket(fetch.line_);
   bucket(fetch.line_) = &fetch;
   queue_.schedule(fetch.arrive_, fetch.at_memory_);

@@ -20,6 +20,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -85,8 +86,9 @@ struct CacheLevelStats {
 
 enum class CacheEntry : std::uint8_t { l1d, l1i, l2 };  // the level at which a look-up enters
 
-// Tags of one cache: sets x ways. A hit compares all ways of the set at once, without a branch for each, and under LRU
-// only writes the way's time of use; the search for the oldest is left to the rarer insert().
+// Tags of one cache: sets x ways. A hit compares all ways of the set at once, without a branch for each, and writes one
+// word: the way's time of use and whether it is dirty. The search for the oldest is left to the rarer insert(). What
+// belongs to a set lies side by side: with 8 ways in one cache line of the host, with 16 in two.
 class CacheArray {
  public:
   static constexpr std::uint64_t kNoLine = ~0ULL;
@@ -103,9 +105,7 @@ class CacheArray {
   bool touch(std::uint64_t line, bool write) {
     const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
     if (hits == 0) return false;
-    const auto way = static_cast<std::uint32_t>(std::countr_zero(hits));
-    dirty_[set] |= std::uint64_t{write} << way;
-    used(set, way);
+    used(set, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
     return true;
   }
   // Marks `line` dirty and leaves its age alone. False if it is not here.
@@ -113,10 +113,24 @@ class CacheArray {
   // Puts `line` in as the most recent. Requires: it is not here.
   Victim insert(std::uint64_t line, bool dirty);
   Removed remove(std::uint64_t line);
+  // Lets the host bring in what insert() will read beyond what a missed touch() has.
+  void prefetch(std::uint64_t line) const { __builtin_prefetch(states_of(set_of(line))); }
+  // For tests: the next use is the last that fits before ages are counted anew.
+  void age_to_the_end() { uses_ = kMostUses; }
 
  private:
   static constexpr std::uint32_t kEmpty = ~0U;
+  static constexpr std::uint32_t kDirty = 1;  // in a state word, below the time of use
+  static constexpr std::uint32_t kMostUses = ~0U >> 1;
   __extension__ typedef unsigned __int128 Wide;
+  template <class T>
+  struct HostLines {  // allocates whole cache lines of the host
+    using value_type = T;
+    static constexpr std::align_val_t kLine{64};
+    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+    void deallocate(T* at, std::size_t) { ::operator delete(at, kLine); }
+    bool operator==(const HostLines&) const { return true; }
+  };
 
   // line modulo sets. Without a division: the quotient is the high half of line * ceil(2^64 / sets), exact while
   // line * sets < 2^64 (Granlund and Montgomery, PLDI 1994), so for addresses below 2^50 and 2^20 sets.
@@ -128,9 +142,13 @@ class CacheArray {
   // asserts that the tag fits: with 64 sets up to 16 TiB of memory.
   std::uint32_t tag_of(std::uint64_t line) const { return static_cast<std::uint32_t>(line >> tag_shift_); }
   std::uint64_t line_of(std::uint64_t set, std::uint32_t tag) const;
+  std::uint32_t* tags_of(std::uint64_t set) { return words_.data() + set * 2 * stride_; }
+  const std::uint32_t* tags_of(std::uint64_t set) const { return words_.data() + set * 2 * stride_; }
+  std::uint32_t* states_of(std::uint64_t set) { return tags_of(set) + stride_; }
+  const std::uint32_t* states_of(std::uint64_t set) const { return tags_of(set) + stride_; }
   // Bit w: way w of the set holds `tag`.
   std::uint64_t ways_with(std::uint64_t set, std::uint32_t tag) const {
-    const std::uint32_t* const tags = tags_.data() + set * stride_;
+    const std::uint32_t* const tags = tags_of(set);
     std::uint64_t hits = 0;
 #ifdef __SSE2__
     const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
@@ -146,21 +164,27 @@ class CacheArray {
 #endif
     return hits;
   }
-  void used(std::uint64_t set, std::uint32_t way) {
-    if (is_lru_) [[likely]]
-      last_use_[set * stride_ + way] = ++uses_;
-    else point_away(set, way);
+  // Keeps a dirty way dirty.
+  void used(std::uint64_t set, std::uint32_t way, bool write) {
+    std::uint32_t& state = states_of(set)[way];
+    if (is_lru_) [[likely]] {
+      if (uses_ == kMostUses) [[unlikely]]
+        count_anew();
+      state = (++uses_ << 1) | (state & kDirty) | std::uint32_t{write};
+    } else {
+      state |= std::uint32_t{write};
+      point_away(set, way);
+    }
   }
+  void count_anew();
   void point_away(std::uint64_t set, std::uint32_t way);
   std::uint32_t victim_way(std::uint64_t set) const;
 
-  std::vector<std::uint32_t> tags_;      // set by set, `stride_` apart; kEmpty where no line is
-  std::vector<std::uint64_t> last_use_;  // LRU: beside the tags; 0 where no line is
-  std::vector<std::uint64_t> dirty_;     // by set: bit w for way w
-  std::vector<std::uint64_t> trees_;     // PLRU, by set: bit n is node n, root 1; it points to the older half
-  std::uint64_t uses_ = 0;
+  std::vector<std::uint32_t, HostLines<std::uint32_t>> words_;  // set by set: `stride_` tags, as many states
+  std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half
   std::uint64_t sets_;
   std::uint64_t reciprocal_;  // 0: a power of two
+  std::uint32_t uses_ = 0;
   std::uint32_t ways_, stride_;
   unsigned tag_shift_;
   bool is_lru_;

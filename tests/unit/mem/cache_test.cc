@@ -114,6 +114,23 @@ TEST(CacheArray, TreePlruEvictsFromTheHalfNotUsedLast) {
   EXPECT_EQ(array.insert(5, false).line, 1U);
 }
 
+TEST(CacheArray, KeepsTheOrderOfUseWhenItsCountStartsAnew) {
+  CacheArray array(2, 4, CacheReplacement::lru);
+  for (const std::uint64_t line : {0, 2, 4, 6, 1, 3}) array.insert(line, line == 2);  // four of set 0, two of set 1
+  array.touch(0, false);
+  array.age_to_the_end();
+  array.touch(4, false);  // the oldest now: 2, 6, 0, 4
+  const CacheArray::Victim first = array.insert(8, false), second = array.insert(10, false);
+  EXPECT_EQ(first.line, 2U);
+  EXPECT_TRUE(first.dirty);
+  EXPECT_EQ(second.line, 6U);
+  EXPECT_FALSE(second.dirty);
+  EXPECT_EQ(array.insert(12, false).line, 0U);
+  EXPECT_EQ(array.insert(5, false).line, CacheArray::kNoLine);
+  EXPECT_EQ(array.insert(7, false).line, CacheArray::kNoLine);
+  EXPECT_EQ(array.insert(9, false).line, 1U);
+}
+
 TEST(CacheArray, RemoveMakesRoom) {
   for (const CacheReplacement replacement : {CacheReplacement::lru, CacheReplacement::plru}) {
     CacheArray array(1, 2, replacement);
