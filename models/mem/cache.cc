@@ -1,6 +1,7 @@
 #include "models/mem/cache.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -27,6 +28,31 @@ void validate_level(const char* name, const CacheLevelConfig& level) {
     throw std::invalid_argument(fmt::format("{}.ways: found {}, expected a power of two with plru", name, level.ways));
 }
 
+// Where the first of the least of `n` words is. Requires: `n` is a multiple of 8.
+std::uint32_t least_of(const std::uint32_t* words, std::uint32_t n) {
+#ifdef __SSE2__
+  const __m128i bias = _mm_set1_epi32(std::numeric_limits<int>::min());  // SSE2 compares signed words only
+  const auto load = [&](std::uint32_t i) {
+    return _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words + i)), bias);
+  };
+  const auto least = [](__m128i a, __m128i b) {
+    const __m128i is_greater = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(is_greater, b), _mm_andnot_si128(is_greater, a));
+  };
+  __m128i all = load(0);
+  for (std::uint32_t i = 4; i < n; i += 4) all = least(all, load(i));
+  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(1, 0, 3, 2)));
+  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
+  for (std::uint32_t i = 0; i + 4 < n; i += 4)
+    if (const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(i), all))))
+      return i + std::uint32_t(std::countr_zero(unsigned(at)));
+  const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(n - 4), all)));
+  return n - 4 + std::uint32_t(std::countr_zero(unsigned(at)));
+#else
+  return std::uint32_t(std::min_element(words, words + n) - words);
+#endif
+}
+
 }  // namespace
 
 void CachesConfig::validate() const {
@@ -49,7 +75,10 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
       tag_shift_(unsigned(std::bit_width(sets)) - 1),
       is_lru_(replacement == CacheReplacement::lru) {
   words_.assign(sets * 2 * stride_, 0);
-  for (std::uint64_t set = 0; set < sets; ++set) std::fill_n(tags_of(set), stride_, kEmpty);
+  for (std::uint64_t set = 0; set < sets; ++set) {
+    std::fill_n(tags_of(set), stride_, kEmpty);
+    std::fill_n(states_of(set) + ways_, stride_ - ways_, ~0U);  // no way of the set: never the oldest
+  }
   if (!is_lru_) trees_.assign(sets, 0);
 }
 
@@ -117,10 +146,7 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
 
 // An empty way if there is one.
 std::uint32_t CacheArray::victim_way(std::uint64_t set) const {
-  if (is_lru_) {
-    const std::uint32_t* const states = states_of(set);  // 0 where no line is
-    return std::uint32_t(std::min_element(states, states + ways_) - states);
-  }
+  if (is_lru_) return least_of(states_of(set), stride_);
   const std::uint32_t* const tags = tags_of(set);
   const std::uint32_t* const empty = std::find(tags, tags + ways_, kEmpty);
   if (empty != tags + ways_) return std::uint32_t(empty - tags);

@@ -13,7 +13,6 @@ namespace {
 
 using Cycle = DramChannel::Cycle;
 constexpr unsigned kLineShift = 6;
-constexpr std::uint64_t kLineBytes = 1 << kLineShift;
 
 }  // namespace
 
@@ -60,15 +59,15 @@ void Dram::Impl::submit_bulk(DramRequest& request) {
   static constexpr std::size_t kMostParts = 64;  // lines of a frame
   std::array<Target, kMostParts> targets;
   std::size_t parts = 0;
-  PhysAddr address = request.address;
-  for (std::uint32_t i = 0; i < request.lines; ++i, address += kLineBytes) {
-    const DramMap::Location location = map.locate(address);
+  DramMap::Position at = map.position(request.address);
+  for (std::uint32_t i = 0; i < request.lines; ++i, map.step(at)) {
+    const DramMap::Location location = map.location(at);
     std::size_t k = 0;
     while (k < parts && !(targets[k].channel == location.channel && targets[k].part->bank == location.bank &&
                           targets[k].part->row == location.row))
       ++k;
     if (k < parts) ++targets[k].part->lines;
-    else targets[parts++] = {location.channel, &new_part(&request, location, address, request.is_write)};
+    else targets[parts++] = {location.channel, &new_part(&request, location, request.address, request.is_write)};
   }
   request.parts_left = std::uint32_t(parts);
   const Cycle now = dram.timing_.cycle_not_before(dram.queue_.now());

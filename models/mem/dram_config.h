@@ -28,7 +28,7 @@ struct EnumNames<DramRefresh> {
 struct DramConfig {
   std::optional<Duration> ideal;       // every request takes this long, no queues; nullopt = the model below
   std::string standard = "DDR4-2666";  // DDR4-2400 DDR4-2666 DDR4-3200 DDR5-4800 DDR5-5600
-  DramTimingConfig timing;
+  DramTimingConfig timing{};
   std::uint32_t channels = 6;
   std::uint32_t ranks = 2;
   std::string mapping = "RoBaRaCoCh";  // see dram_map.h

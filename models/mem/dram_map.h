@@ -33,15 +33,37 @@ class DramMap {
   DramMap(const DramConfig& config, const DramTiming& timing);
   static void validate(const DramConfig& config);
 
-  Location locate(PhysAddr address) const {
-    std::uint64_t rest = address.value >> kLineShift;
+  Location locate(PhysAddr address) const { return location(position(address)); }
+
+  // The same for one line after the other, without dividing each time.
+  struct Position {
+    std::array<std::uint64_t, kFields + 1> digits;  // of the address; MOP4CLXOR has two for the column
     std::array<std::uint64_t, kFields> fields{};
+  };
+  Position position(PhysAddr address) const {
+    std::uint64_t rest = address.value >> kLineShift;
+    Position at;
+    std::size_t i = 0;
     for (const Digit& digit : digits_) {
-      std::uint64_t value;
+      std::uint64_t& value = at.digits[i++];
       if (digit.shift >= 0) value = rest & (digit.size - 1), rest >>= digit.shift;
       else value = rest % digit.size, rest /= digit.size;
-      fields[digit.field] += value * digit.scale;
+      at.fields[digit.field] += value * digit.scale;
     }
+    return at;
+  }
+  // On to the next line, as an odometer.
+  void step(Position& at) const {
+    std::size_t i = 0;
+    for (const Digit& digit : digits_) {
+      at.fields[digit.field] += digit.scale;
+      if (++at.digits[i] < digit.size) return;
+      at.fields[digit.field] -= digit.size * digit.scale;
+      at.digits[i++] = 0;
+    }
+  }
+  Location location(const Position& at) const {
+    std::array<std::uint64_t, kFields> fields = at.fields;
     if (mixes_) mix(fields);
     return {std::uint32_t(fields[kChannel]),
             std::uint32_t((fields[kRank] * banks_per_group_ + fields[kBank]) * groups_ + fields[kGroup]), fields[kRow]};

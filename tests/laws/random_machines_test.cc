@@ -30,7 +30,9 @@ class RandomConfig {
     out += pick({"caches: none\n",
                  "caches: {l1d: {size: 4KiB, ways: 2}, l2: {size: 24KiB, ways: 3, latency: 14}, l3: none}\n", ""});
     out += pick(
-        {"dram.ideal: 80ns\n", "dram: {channels: 1, ranks: 1, standard: DDR5-4800}\n", "dram.page_policy: closed\n"});
+        {"dram.ideal: 80ns\n", "dram: {channels: 1, ranks: 1, standard: DDR5-4800}\n", "dram.page_policy: closed\n",
+         "dram: {channels: 2, ranks: 1, mapping: MOP4CLXOR, page_policy: timeout, write_queue: 4, write_high: 3, "
+         "write_low: 1}\n"});
     out += fmt::format("swap: {{device: {}, size: 128MiB}}\n", pick({"nvme", "zram", "ideal"}));
     out += fmt::format("kernel:\n  version: \"{}\"\n  thp: {{defrag: {}}}\n", pick({"6.1", "6.12"}),
                        pick({"always", "defer", "defer+madvise", "madvise", "never"}));

@@ -139,6 +139,19 @@ TEST(DramMap, KnowsTheNamesOfOtherSimulators) {
   EXPECT_EQ(mop.locate({128 * kKiB}).row, 1U);
 }
 
+TEST(DramMap, StepsFromLineToLine) {
+  for (const char* mapping : {"RoBaRaCoCh", "RoRaBaCoBgCh", "ChRaBaRoCo"}) {
+    const DramMap map = map_of(mapping, 6, 2);
+    DramMap::Position at = map.position({0});
+    for (std::uint64_t line = 0; line < 100'000; ++line, map.step(at)) {
+      const DramMap::Location stepped = map.location(at), located = map.locate({line * 64});
+      ASSERT_EQ(stepped.channel, located.channel) << mapping << ' ' << line;
+      ASSERT_EQ(stepped.bank, located.bank) << mapping << ' ' << line;
+      ASSERT_EQ(stepped.row, located.row) << mapping << ' ' << line;
+    }
+  }
+}
+
 TEST(DramMap, GivesEveryLineAPlaceOfItsOwn) {
   for (const char* mapping : {"RoBaRaCoCh", "RoRaBaCoBgCh", "ChRaBaRoCo", "MOP4CLXOR"}) {
     const DramMap map = map_of(mapping, 2, 2);

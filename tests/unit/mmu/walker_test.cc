@@ -249,7 +249,7 @@ TEST(Walker, ItsLinesAndTheDataCompeteForTheCaches) {
   load_data(bench, data);
   EXPECT_EQ(load_data(bench, data), 1U);
   std::uint64_t walks = 0;  // of pages whose entries lie in the sets of the data
-  for (VirtAddr other{0x10'0000'0000}; walks < kMostWays; other += kHugeBytes) {
+  for (VirtAddr other{0x10'0000'0000}; walks < 2 * kMostWays; other += kHugeBytes) {
     bench.map(other);
     VirtAddr page = other;
     while (page.value < other.value + kHugeBytes &&
