@@ -4,8 +4,8 @@
 //              the high watermark, direct reclaim below min, batches of SWAP_CLUSTER_MAX, swap-out through the swap cache,
 //              dropping of clean file pages and MADV_FREE pages, huge pages swapped out whole or split first.
 //              Accessed bits are cleared without a TLB flush, as x86 Linux does: a page that stays in a TLB looks old.
-// Simplified:  two classes with fixed balance (file first while it is over half of the pages); no memory cgroups, no MGLRU,
-//              no workingset refault; dirty pages of files are not written back by reclaim and so stay; pages are taken
+// Simplified:  two classes with fixed balance (file first while it is over half of the pages); no memory cgroups; of MGLRU
+//              only what it does to PG_referenced; no workingset refault; dirty pages of files are not written back by reclaim and so stay; pages are taken
 //              off their list only at the moment they go, not for the length of the batch.
 // Time:        reclaim_page per page looked at, swap_out_page per page sent out, and the flushes: kswapd on a CPU of its
 //              own, direct reclaim at the expense of who asks; swap writes take the device's time.

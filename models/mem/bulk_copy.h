@@ -1,7 +1,7 @@
 // BulkCopy: copies or clears whole 4 KiB pages the way a kernel does.
 //
-// Models:      a copy or clear lasts the longer of its cost-table time and its DRAM service. Frame by frame, each when
-//              the one before is done: the source is read, then the target is written.
+// Models:      a copy or clear lasts the longer of its cost-table time and its DRAM service. Frame by frame in both
+//              directions: while one target is written, as its source has been read, the next source is being read.
 // Simplified:  the lines bypass the caches (x86 kernels use non-temporal or rep-string stores for big blocks). Ideal
 //              memory adds no time at all.
 // Time:        from start() to the completion event.
@@ -25,19 +25,23 @@ class BulkCopy {
   bool busy() const { return busy_; }
 
  private:
-  void move_next_half();  // submits the read or the write of the current frame
-  void dram_done();       // that half is done
-  void table_done();      // the cost-table time has passed
+  // Frames read and not yet written, so that a copy stays within what a core's buffers hold.
+  static constexpr std::uint64_t kMostInHand = 2;  // ours
+  void go_on();  // submits the next read and the next write, where the one before is done
+  void read_done();
+  void write_done();
+  void table_done();  // the cost-table time has passed
   void finish_if_both();
 
   EventQueue& queue_;
   Dram& dram_;
-  Event dram_done_ = event<&BulkCopy::dram_done>(this, "bulk_copy.dram", Phase::completion);
+  Event read_done_ = event<&BulkCopy::read_done>(this, "bulk_copy.read", Phase::completion);
+  Event write_done_ = event<&BulkCopy::write_done>(this, "bulk_copy.write", Phase::completion);
   Event table_done_ = event<&BulkCopy::table_done>(this, "bulk_copy.table", Phase::completion);
-  DramRequest request_;
+  DramRequest read_, write_;
   Pfn source_{}, target_{};
-  std::uint64_t pages_left_ = 0;
-  bool reading_ = false, copying_ = false, table_passed_ = false, busy_ = false;
+  std::uint64_t to_read_ = 0, in_hand_ = 0, to_write_ = 0;
+  bool is_reading_ = false, is_writing_ = false, is_copy_ = false, table_passed_ = false, busy_ = false;
   Event* done_ = nullptr;
 };
 
