@@ -62,6 +62,7 @@ struct Collapse::Context {
   bool is_part_of_folio(Pfn page) const;
   void copy_contents();
   void release_small_pages();
+  void replace(Pte old);
   void copy_done();
   void release_done();
   // --- 11, 12: install, unlock ---
@@ -118,6 +119,7 @@ struct Collapse::Context {
   TimedRwLock::Waiter waiter;
   Reclaim::DirectReclaim direct_reclaim;
   BulkCopy bulk;
+  std::vector<Pfn> slice_sources;  // for `bulk`: of the entries of the slice; kNoPfn: cleared
 
   Event pte_table_free_ = event<&Context::begin_scan>(this, "collapse.pte_table_free", Phase::kernel);
   Event scan_ = event<&Context::scan_done>(this, "collapse.scan", Phase::kernel);

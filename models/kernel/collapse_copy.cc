@@ -8,7 +8,7 @@
 namespace collapsar {
 namespace {
 
-// Entries copied or cleared in one step where memory takes no time of its own: 32 steps per collapse.
+// Entries copied or cleared in one step: 32 steps per collapse.
 constexpr std::uint32_t kSlice = 16;
 constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
 
@@ -44,24 +44,17 @@ void Collapse::Context::copy_next_slice() {
     return;
   }
   ++slice_parts_left;
-  const Pte first = ptes()[slice_first];
-  const Pfn source = first.pfn();
-  bulk.start(maps_page(first) ? &source : nullptr, head + slice_first, next_entry - slice_first, Duration::zero(),
-             slice_dram_);
+  slice_sources.clear();
+  for (std::uint32_t i = slice_first; i < next_entry; ++i)
+    slice_sources.push_back(maps_page(ptes()[i]) ? ptes()[i].pfn() : kNoPfn);
+  bulk.start(slice_sources, head + slice_first, Duration::zero(), slice_dram_);
 }
 
-// Up to a poisoned page, that included. Where DRAM is modelled, a slice is one job for it: all to be cleared, or all to be
-// copied from consecutive frames.
+// Up to a poisoned page, that included.
 std::uint32_t Collapse::Context::slice_length(std::uint32_t first) const {
   const std::uint32_t longest = std::min(kSlice, std::uint32_t(kHugePages) - first);
-  const Pte start = ptes()[first];
   std::uint32_t length = 1;
-  for (; length < longest && !is_poisoned(first + length - 1); ++length) {
-    if (kernel.dram.is_ideal()) continue;
-    const Pte pte = ptes()[first + length];
-    if (maps_page(pte) != maps_page(start)) break;
-    if (maps_page(pte) && pte.pfn() != start.pfn() + length) break;
-  }
+  while (length < longest && !is_poisoned(first + length - 1)) ++length;
   return length;
 }
 
@@ -99,9 +92,15 @@ void Collapse::Context::release_small_pages() {
   for (std::uint32_t i = slice_first; i < next_entry; ++i) {
     const Pte old = std::exchange(ptes()[i], {});
     const bool is_small = maps_page(old) && !is_part_of_folio(old.pfn());
-    collapse.rmap_.drop_mapping(mm(), old);
+    replace(old);
     if (is_small) put_back(old.pfn());
   }
+}
+
+// RSS does not change but for what was empty: the place in the new page counts from here on.
+void Collapse::Context::replace(Pte old) {
+  collapse.rmap_.drop_mapping(mm(), old);
+  mm().add_anon(1);
 }
 
 bool Collapse::Context::is_part_of_folio(Pfn page) const {
@@ -115,7 +114,8 @@ void Collapse::Context::copy_done() {
 }
 
 void Collapse::Context::release_done() {
-  for (Pte& pte : ptes()) collapse.rmap_.drop_mapping(mm(), std::exchange(pte, {}));
+  if (kernel.rules.copy_can_fail)
+    for (Pte& pte : ptes()) replace(std::exchange(pte, {}));
   put_back();
   begin_commit();
 }

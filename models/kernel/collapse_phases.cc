@@ -104,7 +104,7 @@ void Collapse::Context::begin_commit() {
 
 // No flush: the PMD was empty. The emptied table is deposited under the huge page.
 void Collapse::Context::commit_done() {
-  collapse.rmap_.commit_collapse(mm(), *vma, request->base, head, huge_leaf(), table, kHugePages);
+  collapse.rmap_.commit_collapse(mm(), *vma, request->base, head, huge_leaf(), table);
   collapse.reclaim_.add_new(head, request->cpu);
   collapse.split_.enlist(head);
   table = nullptr;

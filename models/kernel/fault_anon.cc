@@ -81,7 +81,7 @@ void PageFault::Context::copy_from(Pfn from) {
   source = from;
   ++kernel.memory.frame(kernel.memory.head_of(source)).pins;
   if (timeless) return copied();
-  copy.start(&source, page, 1, costs().copy_page, copied_);
+  copy.start({&source, 1}, page, costs().copy_page, copied_);
 }
 
 void PageFault::Context::copied() {

@@ -89,7 +89,7 @@ void PageFault::Context::lost_race() {
 
 void PageFault::Context::clear(Pfn target, std::uint64_t pages, Event& done, void (Context::*then)()) {
   if (timeless) return (this->*then)();
-  copy.start(nullptr, target, pages, costs().clear_page * std::int64_t(pages), done);
+  copy.clear(target, pages, costs().clear_page * std::int64_t(pages), done);
 }
 
 // --- waiting ---

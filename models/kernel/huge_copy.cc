@@ -5,7 +5,7 @@
 namespace collapsar {
 namespace {
 
-// Pages copied or cleared in one step where memory takes no time of its own: 32 steps per huge page, as in Collapse.
+// Pages copied or cleared in one step: 32 steps per huge page, as in Collapse.
 constexpr std::uint32_t kSlice = 16;
 constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
 
@@ -30,31 +30,16 @@ void HugeCopy::next_slice() {
     return kernel_.queue.schedule(*std::exchange(done_, nullptr), kernel_.queue.now());
   }
   const std::uint32_t first = next_;
-  next_ += slice_length(first);
+  next_ += kSlice;
   parts_left_ = 1;
   kernel_.cpus.run_kernel(cpu_, cost_of(*sources_, first, next_), cpu_done_);
   if (kernel_.dram.is_ideal()) return;
   ++parts_left_;
-  const Pfn source = (*sources_)[first];
-  bulk_.start(source == kNoPfn ? nullptr : &source, target_ + first, next_ - first, Duration::zero(), dram_done_);
+  bulk_.start(std::span(*sources_).subspan(first, next_ - first), target_ + first, Duration::zero(), dram_done_);
 }
 
 void HugeCopy::part_done() {
   if (--parts_left_ == 0) next_slice();
-}
-
-// Where DRAM is modelled, a slice is one job for it: all to be cleared, or all to be copied from consecutive frames.
-std::uint32_t HugeCopy::slice_length(std::uint32_t first) const {
-  const std::uint32_t longest = std::min(kSlice, std::uint32_t(kHugePages) - first);
-  if (kernel_.dram.is_ideal()) return longest;
-  const Pfn start = (*sources_)[first];
-  std::uint32_t length = 1;
-  for (; length < longest; ++length) {
-    const Pfn source = (*sources_)[first + length];
-    if ((source == kNoPfn) != (start == kNoPfn)) break;
-    if (source != kNoPfn && source != start + length) break;
-  }
-  return length;
 }
 
 Duration HugeCopy::cost_of(const Sources& sources, std::uint32_t first, std::uint32_t end) const {

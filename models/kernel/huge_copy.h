@@ -22,7 +22,6 @@ class HugeCopy {
  private:
   void next_slice();
   void part_done();
-  std::uint32_t slice_length(std::uint32_t first) const;
   Duration cost_of(const Sources& sources, std::uint32_t first, std::uint32_t end) const;
 
   KernelContext& kernel_;

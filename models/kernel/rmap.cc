@@ -123,14 +123,12 @@ void Rmap::map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSi
   mm.hugetlb_rss += pages_4k(size);
 }
 
-void Rmap::commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table,
-                           std::uint64_t new_pages) {
+void Rmap::commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table) {
   set_anon(head, vma, base);
   leaf.set(Pte::kSoftExclusive);
   mm.table().commit_huge(base, leaf, table);
   ++kernel_.memory.pmd_mapcount(head);
   ++mm.huge_pages;
-  mm.add_anon(new_pages);
 }
 
 void Rmap::pmd_was_split(AddressSpace& mm, VirtAddr base, Pfn head) {

@@ -55,10 +55,8 @@ class Rmap {
   void map_file_huge(AddressSpace& mm, const Vma& vma, VirtAddr va, Pfn head, Pte leaf);
   // A hugetlb page; its users are counted in Frame::mapcount of its first frame. Requires: the table above it is there.
   void map_hugetlb(AddressSpace& mm, VirtAddr va, Pfn head, Pte leaf, PageSize size);
-  // Commits a collapse: installs `head` over the detached table (khugepaged.md 5.7). RSS grows by `new_pages`: what
-  // drop_mapping() has taken back of this range before, and its empty and zero-page entries.
-  void commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table,
-                       std::uint64_t new_pages);
+  // Commits a collapse: installs `head` over the detached table (khugepaged.md 5.7). RSS counts the huge page already.
+  void commit_collapse(AddressSpace& mm, Vma& vma, VirtAddr base, Pfn head, Pte leaf, PageTable::Table* table);
   // Clears one 4 KiB entry (present, swap or zero page) and drops its page or slot.
   void zap_pte(AddressSpace& mm, VirtAddr va, Pte& pte);
   // Takes back what `old` counted: a 4 KiB mapping (map count, RSS; frees the page if nothing else holds it) or a swap

@@ -1,64 +1,72 @@
 #include "models/mem/bulk_copy.h"
 
+#include <algorithm>
+
 namespace collapsar {
 namespace {
 constexpr std::uint32_t kLinesPerFrame = kPageBytes / 64;
 }
 
 BulkCopy::BulkCopy(EventQueue& queue, Dram& dram) : queue_(queue), dram_(dram) {
-  read_.lines = write_.lines = kLinesPerFrame;
-  read_.done = &read_done_;
-  write_.done = &write_done_;
-  write_.is_write = true;
+  for (Slots* slots : {&reads_, &writes_})
+    for (Slot& slot : *slots) {
+      slot.owner = this;
+      slot.request.lines = kLinesPerFrame;
+      slot.request.is_write = slots == &writes_;
+      slot.request.done = &slot.event;
+    }
 }
 
-void BulkCopy::start(const Pfn* source, Pfn target, std::uint64_t pages, Duration table_cost, Event& done) {
+void BulkCopy::start(std::span<const Pfn> sources, Pfn target, Duration table_cost, Event& done) {
+  sources_ = sources;
+  begin(target, sources.size(), table_cost, done);
+}
+
+void BulkCopy::clear(Pfn target, std::uint64_t pages, Duration table_cost, Event& done) {
+  sources_ = {};
+  begin(target, pages, table_cost, done);
+}
+
+void BulkCopy::begin(Pfn target, std::uint64_t pages, Duration table_cost, Event& done) {
   SIM_ASSERT(!busy_, "bulk copy to frame {:#x} started while one to {:#x} is under way", target.value, target_.value);
   busy_ = true;
-  is_copy_ = source != nullptr;
-  if (source) source_ = *source;
   target_ = target;
-  to_read_ = is_copy_ ? pages : 0;
-  to_write_ = pages;
-  in_hand_ = is_copy_ ? 0 : pages;
+  pages_ = pages;
+  read_begun_ = at_hand_ = write_begun_ = written_ = 0;
   done_ = &done;
   table_passed_ = false;
   queue_.schedule_after(table_done_, table_cost);
   if (dram_.is_ideal()) {
-    if (is_copy_) dram_.count_ideal_bulk(pages * kLinesPerFrame, false);
+    const auto cleared = std::uint64_t(std::ranges::count(sources_, kNoPfn));
+    dram_.count_ideal_bulk((sources_.size() - cleared) * kLinesPerFrame, false);
     dram_.count_ideal_bulk(pages * kLinesPerFrame, true);
-    to_read_ = to_write_ = in_hand_ = 0;
+    read_begun_ = at_hand_ = write_begun_ = written_ = pages;
   }
   go_on();
 }
 
 void BulkCopy::go_on() {
-  if (!is_reading_ && to_read_ > 0 && in_hand_ < kMostInHand) {
-    is_reading_ = true;
-    read_.address = address_of(source_);
-    dram_.submit(read_);
+  const std::uint64_t end = std::min(pages_, written_ + 2 * kDepth);
+  for (; read_begun_ < end; ++read_begun_) {
+    if (!is_copied(read_begun_)) ++at_hand_;
+    else if (!submit(reads_, sources_[read_begun_])) break;
   }
-  if (!is_writing_ && in_hand_ > 0) {
-    is_writing_ = true;
-    write_.address = address_of(target_);
-    dram_.submit(write_);
-  }
+  while (write_begun_ < at_hand_ && submit(writes_, target_ + write_begun_)) ++write_begun_;
 }
 
-void BulkCopy::read_done() {
-  is_reading_ = false;
-  ++source_;
-  --to_read_;
-  ++in_hand_;
-  go_on();
+bool BulkCopy::submit(Slots& slots, Pfn frame) {
+  const auto free = std::ranges::find(slots, false, &Slot::busy);
+  if (free == slots.end()) return false;
+  free->busy = true;
+  free->request.address = address_of(frame);
+  dram_.submit(free->request);
+  return true;
 }
 
-void BulkCopy::write_done() {
-  is_writing_ = false;
-  ++target_;
-  --to_write_;
-  --in_hand_;
-  if (to_write_ > 0) go_on();
+void BulkCopy::slot_done(Slot& slot) {
+  slot.busy = false;
+  ++(slot.request.is_write ? written_ : at_hand_);
+  if (written_ < pages_) go_on();
   else finish_if_both();
 }
 
@@ -68,7 +76,7 @@ void BulkCopy::table_done() {
 }
 
 void BulkCopy::finish_if_both() {
-  if (!table_passed_ || to_write_ > 0) return;
+  if (!table_passed_ || written_ < pages_) return;
   busy_ = false;
   queue_.schedule(*done_, queue_.now());
 }

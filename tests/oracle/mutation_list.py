@@ -1,6 +1,6 @@
 """Mistakes that tests must notice: name -> edits (file, text that occurs exactly once, what stands there instead)."""
 
-SCAN, PHASES, CONTEXT = (f"models/kernel/collapse_{part}" for part in ("scan.cc", "phases.cc", "context.h"))
+SCAN, PHASES, COPY = (f"models/kernel/collapse_{part}.cc" for part in ("scan", "phases", "copy"))
 DAEMON, RULES = "models/kernel/khugepaged.cc", "models/kernel/rules.h"
 
 MUTATIONS = {
@@ -49,11 +49,7 @@ MUTATIONS = {
          "    if (pte.present()) pte.clear(Pte::kAccessed);\n"
          "  return result;")],
     "none PTEs not added to RSS": [
-        (PHASES, "  table = mm().table().detach_pte_table(request->base);\n",
-         "  table = mm().table().detach_pte_table(request->base);\n"
-         "  empty = std::uint64_t(std::count_if(ptes().begin(), ptes().end(), [](Pte p) { return p.none() || p.zero_page(); }));\n"),
-        (PHASES, "huge_leaf(), table, kHugePages);", "huge_leaf(), table, kHugePages - empty);"),
-        (CONTEXT, "struct Collapse::Context {\n", "struct Collapse::Context {\n  std::uint64_t empty = 0;\n")],
+        (COPY, "  mm().add_anon(1);\n", "  if (maps_page(old)) mm().add_anon(1);\n")],
     "page table not restored after a failed isolate": [
         (PHASES, "  mm().table().attach_pte_table(request->base, table);\n", "")],
 }

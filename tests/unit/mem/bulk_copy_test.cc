@@ -11,7 +11,10 @@ struct Job {
   explicit Job(const DramConfig& config) : dram(queue, config), copy(queue, dram), t(dram.timing()) {}
   void on_done() { finished = queue.now(); }
   void start(const Pfn* source, std::uint64_t pages, Duration cost) {
-    copy.start(source, Pfn{1000}, pages, cost, done);
+    if (!source) return copy.clear(Pfn{1000}, pages, cost, done);
+    sources.clear();
+    for (std::uint64_t i = 0; i < pages; ++i) sources.push_back(*source + i);
+    copy.start(sources, Pfn{1000}, cost, done);
   }
   void expect_end(Time end) {
     queue.run_until(end - Duration(1));
@@ -25,6 +28,7 @@ struct Job {
   EventQueue queue;
   Dram dram;
   BulkCopy copy;
+  std::vector<Pfn> sources;
   const DramTiming& t;
   // One frame, whose lines share a bank here, from an idle start: controller, row, column, then line after line.
   std::int64_t read_cycles() const { return 3 + t.rcd + t.cl + (kLines - 1) * t.ccd_l + t.burst; }
@@ -70,6 +74,15 @@ TEST(BulkCopy, ReadsTheNextFrameWhileItWritesTheOneBefore) {
   job.queue.run();
   EXPECT_LT(job.finished, job.t.time_of(kFrames * (job.read_cycles() + job.write_cycles())));
   EXPECT_GT(job.finished, job.t.time_of(kFrames * kLines * 2 * job.t.burst)) << "the data bus carries each line twice";
+}
+
+TEST(BulkCopy, ClearsWhereThereIsNoSource) {
+  Job job(one_channel());
+  job.sources = {Pfn{5}, kNoPfn, kNoPfn, Pfn{77}};
+  job.copy.start(job.sources, Pfn{1000}, Duration::zero(), job.done);
+  job.queue.run();
+  EXPECT_EQ(job.dram.stats().reads, 2U * kLines);
+  EXPECT_EQ(job.dram.stats().writes, 4U * kLines);
 }
 
 TEST(BulkCopy, MovesEveryLineOfAHugePage) {

@@ -82,8 +82,9 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
 TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
-      {"", "collapsar: no command; choose one of run, scenario, trace, config, or write collapsar --help\n"},
-      {"rum x", "collapsar: unknown command rum (known here: run, scenario, trace, config); did you mean run?\n"},
+      {"", "collapsar: no command; choose one of run, scenario, trace, validate, config, or write collapsar --help\n"},
+      {"rum x",
+       "collapsar: unknown command rum (known here: run, scenario, trace, validate, config); did you mean run?\n"},
       {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
       {"run --vairant a x.ctr",
        "collapsar: run: unknown option --vairant (known here: --help, --set, --variant, --out, --jobs, --json, "
@@ -94,7 +95,7 @@ TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
       {"run " + bad,
        "collapsar: " + bad +
            ":1:7: cpu.cuont: unknown key (known here: count, frequency, cycles_per_instruction, outstanding, "
-           "window, dependence, time_slice, interleave); did you mean count?\n"},
+           "window, store_buffer, dependence, time_slice, interleave); did you mean count?\n"},
       {"trace convert a b",
        "collapsar: trace convert: b: the last argument is the file to write; its name ends in .ctr or .txt\n"},
       {"config keys nothing-like-this", "collapsar: config keys: no key contains nothing-like-this\n"},
