@@ -28,7 +28,7 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
   }
   for (std::uint32_t i = 0; i < config.outstanding; ++i) slots_.push_back(std::make_unique<Slot>(this));
   for (const auto& slot : slots_) free_slots_.push_back(slot.get());
-  active_.reserve(slots_.size());
+  active_.misses.reserve(slots_.size());
   build_store_buffer();
   if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
   if (config.dependence == Dependence::all) dependence_always_ = 1;

@@ -95,10 +95,25 @@ class Cpu : public InterruptSink {
   CpuStats stats() const;
 
  private:
+  static constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
   struct Slot;
+  // A miss that the program runs ahead of. Of those whose end is known, the most by far, this is all there is.
+  struct Miss {
+    std::uint64_t instruction;  // number of its instruction
+    std::uint64_t load;         // number among the loads; 0 = no load
+    std::int64_t done_at;       // kUnknown: not known yet
+    Slot* slot;                 // what waits for a walk or for memory; nullptr: its end is known
+    bool is_fetch, is_walking;
+  };
+  struct MissList {
+    std::vector<Miss> misses;            // oldest first
+    std::int64_t first_done = kUnknown;  // the least done_at
+    bool empty() const { return misses.empty(); }
+    std::size_t size() const { return misses.size(); }
+    void ends_at(Miss& miss, std::int64_t at) { miss.done_at = at, first_done = std::min(first_done, at); }
+  };
   enum class Stop : std::uint8_t { not_due, stalled, slow, used_up };
   enum class Style : std::uint8_t { plain, portions, paced };
-  static constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
 
   // cpu.cc: the loop, and references that hit
   void step();
@@ -146,6 +161,9 @@ class Cpu : public InterruptSink {
 
   // cpu_miss.cc: references that do not simply hit
   bool issue_reference();
+  bool issue_known(const Record& r);
+  Piece piece_of(const Record& r) const;
+  std::uint64_t load_of(RefKind kind) const { return reads_data(kind) ? work_->loads : 0; }
   bool start_reference(const Record& r);
   std::int64_t last_load_known_at() const;
   void issue_piece(Piece piece);
@@ -157,20 +175,30 @@ class Cpu : public InterruptSink {
   void walked(Slot& slot);
   void access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at);
   void access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr end, std::int64_t at);
+  void send_to_memory(Slot& miss, PhysAddr line, PhysAddr end, std::int64_t at);
   void memory_due(Slot& slot);
   void fetch_line(Slot& slot);
   void line_arrived(Slot& slot);
   void completed(Slot* slot, const Piece& piece, std::int64_t at);
 
-  // cpu_wait.cc: the slots that misses occupy, and waiting for them
-  bool has_room_for(RefKind kind) const;
+  // cpu_wait.cc: the misses under way, and waiting for them
+  bool has_room_for(RefKind kind) const {
+    return active_.size() < config_.outstanding && (!is_buffered(kind) || has_store_room());
+  }
+  Miss& add_miss(MissList& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch);
   Slot& take_slot(const Piece& piece);
   Slot& take_data_slot(const Piece& piece);
-  void free(Slot& slot);
+  MissList& list_of(const Slot& slot);
+  MissList& list_for(RefKind kind) { return is_buffered(kind) ? waiting_stores_ : active_; }
+  Miss& miss_of(const Slot& slot);
+  void release(Slot& slot);
+  void end_is_known(Slot& slot, std::int64_t at);
+  void finish(Slot& slot, std::int64_t at);
+  void finished(const Miss& miss);
   void update_stall();
   bool is_quiet() const { return active_.empty() && waiting_stores_.empty(); }
   bool reap();
-  bool reap(const std::vector<Slot*>& from);
+  bool reap(MissList& from);
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
@@ -196,16 +224,17 @@ class Cpu : public InterruptSink {
   bool stop_requested_ = false, is_draining_ = false;
 
   // Misses under way.
-  std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Slot*> free_slots_, active_;           // active: oldest first
-  std::vector<std::unique_ptr<Slot>> stores_;        // the store buffer; none: stores wait as loads do
-  std::vector<Slot*> free_stores_, waiting_stores_;  // waiting: oldest first
-  std::vector<Slot*> queued_stores_;                 // of these: wait for a fill buffer
-  std::uint32_t store_fills_ = 0;                    // fill buffers in use by stores
-  std::uint64_t stall_at_ = ~0ULL;                   // the instruction that may not start before an active miss is done
-  std::int64_t last_done_ = 0;                       // the latest end of a miss that is no longer active
-  std::int64_t last_load_at_ = 0;                    // when the data of the last load is there, its active slots aside
-  std::int64_t l1_latency_ = 0;                      // sub-cycles
+  MissList active_;
+  MissList waiting_stores_;                    // the store buffer
+  std::vector<std::unique_ptr<Slot>> slots_;   // one for each miss that may be active
+  std::vector<std::unique_ptr<Slot>> stores_;  // one for each entry of the store buffer; none: stores wait as loads do
+  std::vector<Slot*> free_slots_, free_stores_;
+  std::vector<Slot*> queued_stores_;    // stores that wait for a fill buffer
+  std::vector<PhysAddr> filled_lines_;  // of the fill buffers that stores use
+  std::uint64_t stall_at_ = ~0ULL;      // the instruction that may not start before an active miss is done
+  std::int64_t last_done_ = 0;          // the latest end of a miss that is no longer active
+  std::int64_t last_load_at_ = 0;       // when the data of the last load is there, its active slots aside
+  std::int64_t l1_latency_ = 0;         // sub-cycles
   bool is_blocked_ = false, is_blocked_on_walk_ = false;
   std::int64_t blocked_since_ = 0;
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;

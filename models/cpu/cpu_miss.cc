@@ -15,21 +15,55 @@ bool Cpu::issue_reference() {
   const Record& r = *work.next;
   if (!work.resuming && !start_reference(r)) return false;
   if (!arrive()) return false;
+  while (!has_room_for(r.kind))
+    if (!reap()) return wait();
+  if (work.page_offset == 0 && issue_known(r)) return work.resuming = false, ++work.next, true;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
       if (!reap()) return wait();
-    Piece piece;
-    piece.va = VirtAddr{r.va + work.page_offset};
-    piece.bytes = std::min(r.size - work.page_offset, std::uint32_t(kPageBytes - piece.va.value % kPageBytes));
-    piece.kind = r.kind;
-    piece.instruction = work.instructions, piece.reference = work.slow_references;
-    piece.load = reads_data(r.kind) ? work.loads : 0;
+    const Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
     issue_piece(piece);
   }
   work.resuming = false, ++work.next;
   return true;
+}
+
+// The most common of those that do not simply hit, in one go: one line, and a translation that needs no walk. False: it
+// is something else; nothing has been done that counts.
+bool Cpu::issue_known(const Record& r) {
+  const std::uint64_t unit = caches_ ? 64 : kPageBytes;
+  if (r.size == 0 || (r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
+  const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
+  std::int64_t at = at_;
+  PhysAddr pa;
+  if (!mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1_, pa)) return false;
+  if (std::exchange(has_missed_l1_, false)) at += std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  if (caches_ && (!is_fetch || has_l1i_)) {
+    const auto found = caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
+    if (found.level == CacheHierarchy::kMemory) {
+      const PhysAddr line{align_down(pa.value, 64)};
+      return send_to_memory(take_data_slot(piece_of(r)), line, pa + r.size, at), true;
+    }
+    at += std::int64_t{found.latency} * Clock::kSubcycles;
+  }
+  if (at <= at_ + l1_latency_) return true;
+  MissList& list = list_for(r.kind);
+  list.ends_at(add_miss(list, work_->instructions, load_of(r.kind), is_fetch), at);
+  update_stall();
+  return true;
+}
+
+// What is left of the record's first page.
+Piece Cpu::piece_of(const Record& r) const {
+  Piece piece;
+  piece.va = VirtAddr{r.va + work_->page_offset};
+  piece.bytes = std::min(r.size - work_->page_offset, std::uint32_t(kPageBytes - piece.va.value % kPageBytes));
+  piece.kind = r.kind;
+  piece.instruction = work_->instructions, piece.reference = work_->slow_references;
+  piece.load = load_of(r.kind);
+  return piece;
 }
 
 // Counts the record and moves to its start. False: its address is not there yet, or others are due before.
@@ -57,11 +91,8 @@ bool Cpu::start_reference(const Record& r) {
 // kUnknown: it is still under way.
 std::int64_t Cpu::last_load_known_at() const {
   std::int64_t at = last_load_at_;
-  for (const Slot* slot : active_) {
-    if (slot->piece.load != work_->loads) continue;
-    if (slot->state != Slot::State::known) return kUnknown;
-    at = std::max(at, slot->done_at);
-  }
+  for (const Miss& miss : active_.misses)
+    if (miss.load == work_->loads) at = std::max(at, miss.done_at);
   return at;
 }
 
@@ -141,7 +172,7 @@ bool Cpu::settle_replay() {
 
 Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
   Slot& slot = take_slot(piece);
-  slot.state = Slot::State::walking;
+  active_.misses.back().is_walking = true;
   slot.walk.va = piece.va, slot.walk.space = mmu_.space();
   slot.walk.is_write = piece.writes(), slot.walk.is_execute = piece.is_fetch();
   slot.walk.repeated = piece.repeated, slot.walk.done = &slot.walked_;
@@ -155,8 +186,7 @@ void Cpu::walk_due(Slot& slot) { mmu_.walk(slot.walk); }
 void Cpu::walked(Slot& slot) {
   const Piece piece = slot.piece;
   if (slot.walk.fault) {
-    slot.done_at = now_subcycles();
-    free(slot);
+    finish(slot, now_subcycles());
     if (slot.is_serial) work_->replay.front().needs_fault = true;
     else to_replay(piece, true);
     return unblock();
@@ -173,7 +203,7 @@ void Cpu::walked(Slot& slot) {
 // `slot`: the piece's, if it has one.
 void Cpu::access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at) {
   if (!caches_ || (piece.is_fetch() && !has_l1i_)) return completed(slot, piece, at);
-  if (slot && is_buffered(piece.kind)) slot->done_at = at, free(*std::exchange(slot, nullptr));
+  if (slot && is_buffered(piece.kind)) finish(*std::exchange(slot, nullptr), at);
   access_lines(slot, piece, {align_down(pa.value, 64)}, pa + piece.bytes, at);
 }
 
@@ -183,16 +213,21 @@ void Cpu::access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr e
   for (; line < end; line += 64) {
     const CacheHierarchy::Lookup found = caches_->access(id_, line, piece.writes(), entry);
     if (found.level == CacheHierarchy::kMemory) {
-      Slot& miss = slot ? *slot : take_data_slot(piece);
-      miss.state = Slot::State::fetching, miss.line = line, miss.lines_end = end;
-      update_stall();
-      const Time moment = clock_.time_of(at);
-      if (moment <= queue_.now()) return memory_due(miss);
-      return queue_.schedule(miss.memory_due_, moment);
+      if (slot) miss_of(*slot).is_walking = false;
+      return send_to_memory(slot ? *slot : take_data_slot(piece), line, end, at);
     }
     longest = std::max(longest, found.latency);
   }
   completed(slot, piece, at + std::int64_t{longest} * Clock::kSubcycles);
+}
+
+// The lookup that found `line` in no cache begins at `at`.
+void Cpu::send_to_memory(Slot& miss, PhysAddr line, PhysAddr end, std::int64_t at) {
+  miss.line = line, miss.lines_end = end;
+  update_stall();
+  const Time moment = clock_.time_of(at);
+  if (moment <= queue_.now()) return memory_due(miss);
+  queue_.schedule(miss.memory_due_, moment);
 }
 
 void Cpu::memory_due(Slot& slot) {
@@ -214,11 +249,12 @@ void Cpu::line_arrived(Slot& slot) {
 // The piece is (or will be) done at position `at`; a hit in the first level needs no slot.
 void Cpu::completed(Slot* slot, const Piece& piece, std::int64_t at) {
   if (at <= at_ + l1_latency_) {
-    if (slot) slot->done_at = at, free(*slot);
+    if (slot) finish(*slot, at);
     return;
   }
-  Slot& miss = slot ? *slot : take_data_slot(piece);
-  miss.state = Slot::State::known, miss.done_at = at;
+  if (slot) return end_is_known(*slot, at);
+  MissList& list = list_for(piece.kind);
+  list.ends_at(add_miss(list, piece.instruction, piece.load, piece.is_fetch()), at);
   update_stall();
 }
 

@@ -29,10 +29,7 @@ void Cpu::plan_pace() {
 std::int64_t Cpu::quiet_from() const {
   std::int64_t last = last_done_;
   for (const auto* misses : {&active_, &waiting_stores_})
-    for (const Slot* slot : *misses) {
-      if (slot->state != Slot::State::known) return kUnknown;
-      last = std::max(last, slot->done_at);
-    }
+    for (const Miss& miss : misses->misses) last = std::max(last, miss.done_at);  // kUnknown is the greatest
   return last;
 }
 

@@ -1,4 +1,4 @@
-// One miss under way. Included by cpu*.cc alone.
+// A miss that waits for a walk or for memory. Included by cpu*.cc alone.
 #pragma once
 
 #include "models/cpu/cpu.h"
@@ -6,7 +6,6 @@
 namespace collapsar {
 
 struct Cpu::Slot {
-  enum class State : std::uint8_t { walking, queued, fetching, known };
   explicit Slot(Cpu* cpu) : owner(cpu) {}
   void walk_due() { owner->walk_due(*this); }
   void walked() { owner->walked(*this); }
@@ -14,11 +13,9 @@ struct Cpu::Slot {
   void line_arrived() { owner->line_arrived(*this); }
 
   Cpu* owner;
-  State state = State::known;
   bool is_serial = false;        // serves the first piece of the replay list
   bool is_store = false;         // an entry of the store buffer
   bool has_fill_buffer = false;  // of the store buffer: its line is under way on its own account
-  std::int64_t done_at = 0;      // state known
   PhysAddr line{}, lines_end{};  // lines still to be accessed
   Piece piece;
   WalkRequest walk;

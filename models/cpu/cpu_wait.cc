@@ -1,19 +1,21 @@
-// Cpu: the slots that misses occupy, and waiting for them.
+// Cpu: the misses under way, and waiting for them.
 #include <algorithm>
 
 #include "models/cpu/cpu_slot.h"
 
 namespace collapsar {
 
-// --- slots ---
+// --- misses ---
 
-bool Cpu::has_room_for(RefKind kind) const { return !free_slots_.empty() && (!is_buffered(kind) || has_store_room()); }
+Cpu::Miss& Cpu::add_miss(MissList& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch) {
+  return to.misses.emplace_back(Miss{instruction, load, kUnknown, nullptr, is_fetch, false});
+}
 
 Cpu::Slot& Cpu::take_slot(const Piece& piece) {
-  SIM_ASSERT(!free_slots_.empty(), "CPU {} has no free miss slot", id_);
+  SIM_ASSERT(active_.size() < slots_.size(), "CPU {} has no free miss slot", id_);
   Slot& slot = *free_slots_.back();
   free_slots_.pop_back();
-  active_.push_back(&slot);
+  add_miss(active_, piece.instruction, piece.load, piece.is_fetch()).slot = &slot;
   slot.piece = piece, slot.is_serial = false;
   return slot;
 }
@@ -21,46 +23,76 @@ Cpu::Slot& Cpu::take_slot(const Piece& piece) {
 // For the data of a piece whose address is known. Requires: has_room_for() has said so when the piece started.
 Cpu::Slot& Cpu::take_data_slot(const Piece& piece) {
   if (!is_buffered(piece.kind)) return take_slot(piece);
-  SIM_ASSERT(!free_stores_.empty(), "the store buffer of CPU {} has no room", id_);
+  SIM_ASSERT(waiting_stores_.size() < stores_.size(), "the store buffer of CPU {} has no room", id_);
   Slot& slot = *free_stores_.back();
   free_stores_.pop_back();
-  waiting_stores_.push_back(&slot);
+  add_miss(waiting_stores_, piece.instruction, piece.load, false).slot = &slot;
   slot.piece = piece;
   return slot;
 }
 
-// Requires: slot.done_at says when its miss was done.
-void Cpu::free(Slot& slot) {
-  last_done_ = std::max(last_done_, slot.done_at);
-  if (slot.piece.load == work_->loads) last_load_at_ = std::max(last_load_at_, slot.done_at);
-  std::vector<Slot*>& list = slot.is_store ? waiting_stores_ : active_;
-  list.erase(std::find(list.begin(), list.end(), &slot));
-  (slot.is_store ? free_stores_ : free_slots_).push_back(&slot);
+Cpu::MissList& Cpu::list_of(const Slot& slot) { return slot.is_store ? waiting_stores_ : active_; }
+
+Cpu::Miss& Cpu::miss_of(const Slot& slot) {
+  std::vector<Miss>& misses = list_of(slot).misses;
+  return *std::find_if(misses.begin(), misses.end(), [&](const Miss& m) { return m.slot == &slot; });
+}
+
+void Cpu::release(Slot& slot) { (slot.is_store ? free_stores_ : free_slots_).push_back(&slot); }
+
+// Nothing more happens to the miss but that its end comes.
+void Cpu::end_is_known(Slot& slot, std::int64_t at) {
+  Miss& miss = miss_of(slot);
+  miss.slot = nullptr, miss.is_walking = false;
+  list_of(slot).ends_at(miss, at);
+  release(slot);
+}
+
+// The miss is done at `at`, which has come.
+void Cpu::finish(Slot& slot, std::int64_t at) {
+  Miss& miss = miss_of(slot);
+  miss.done_at = at;
+  finished(miss);
+  std::vector<Miss>& misses = list_of(slot).misses;
+  misses.erase(misses.begin() + (&miss - misses.data()));
+  release(slot);
   update_stall();
+}
+
+void Cpu::finished(const Miss& miss) {
+  last_done_ = std::max(last_done_, miss.done_at);
+  if (miss.load == work_->loads) last_load_at_ = std::max(last_load_at_, miss.done_at);
 }
 
 // The oldest miss says how far the instruction stream may run ahead. With one slot nothing may, nor past a fetch.
 void Cpu::update_stall() {
   if (active_.empty()) stall_at_ = ~0ULL;
-  else if (slots_.size() == 1 || active_.back()->piece.is_fetch()) stall_at_ = 0;
-  else stall_at_ = active_.front()->piece.instruction + config_.window;
+  else if (config_.outstanding == 1 || active_.misses.back().is_fetch) stall_at_ = 0;
+  else stall_at_ = active_.misses.front().instruction + config_.window;
 }
 
-// Frees the slots whose misses are done by now. True: there were some.
+// Ends the misses that are done by now. True: there were some.
 bool Cpu::reap() {
   const bool some_loads = reap(active_), some_stores = reap(waiting_stores_);
+  if (some_loads) update_stall();
   return some_loads || some_stores;
 }
 
-bool Cpu::reap(const std::vector<Slot*>& from) {
+bool Cpu::reap(MissList& from) {
   const std::int64_t now = here();
-  const std::size_t before = from.size();
-  for (std::size_t i = 0; i < from.size();) {
-    Slot& slot = *from[i];
-    if (slot.state == Slot::State::known && slot.done_at <= now) free(slot);
-    else ++i;
+  if (from.first_done > now) return false;
+  auto kept = from.misses.begin();
+  from.first_done = kUnknown;
+  for (const Miss& miss : from.misses) {
+    if (miss.done_at <= now) {
+      finished(miss);
+    } else {
+      from.first_done = std::min(from.first_done, miss.done_at);
+      *kept++ = miss;
+    }
   }
-  return from.size() < before;
+  from.misses.erase(kept, from.misses.end());
+  return true;
 }
 
 // --- waiting ---
@@ -69,11 +101,8 @@ bool Cpu::reap(const std::vector<Slot*>& from) {
 // look again now.
 bool Cpu::wait() {
   if (reap() || is_quiet()) return true;
-  std::int64_t first = kUnknown;
-  for (const auto* misses : {&active_, &waiting_stores_})
-    for (const Slot* slot : *misses)
-      if (slot->state == Slot::State::known) first = std::min(first, slot->done_at);
-  is_blocked_on_walk_ = !active_.empty() && active_.front()->state == Slot::State::walking;
+  const std::int64_t first = std::min(active_.first_done, waiting_stores_.first_done);
+  is_blocked_on_walk_ = !active_.empty() && active_.misses.front().is_walking;
   if (first != kUnknown && first <= horizon()) {
     end_of_wait(here(), first);
     due_ = std::max(due_, first);

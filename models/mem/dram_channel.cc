@@ -92,6 +92,16 @@ void DramChannel::choose_queue(Cycle now) {
   for (Bank* bank : busy_[serving_]) settle(*bank, now), bank->passed = 0;
 }
 
+DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
+  const Waiting& waiting = bank.waiting[serving_];
+  const DramGates::Bank& state = gates_.bank(bank.number);
+  DramPart* const oldest = waiting.parts.head;
+  if (!state.is_open) return {gates_.earliest_activate(state), Step::row, &bank, oldest};
+  if (waiting.hit && (waiting.hit == oldest || bank.passed < config_.hit_limit))
+    return {gates_.earliest_column(state, waiting.hit->is_write), Step::column, &bank, waiting.hit};
+  return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
+}
+
 // The first of all banks; none of its commands goes before `floor`.
 DramChannel::Choice DramChannel::choose(Cycle floor) const {
   Choice best;
@@ -104,16 +114,6 @@ DramChannel::Choice DramChannel::choose(Cycle floor) const {
     best = choice;
   }
   return best;
-}
-
-DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
-  const Waiting& waiting = bank.waiting[serving_];
-  const DramGates::Bank& state = gates_.bank(bank.number);
-  DramPart* const oldest = waiting.parts.head;
-  if (!state.is_open) return {gates_.earliest_activate(state), Step::row, &bank, oldest};
-  if (waiting.hit && (waiting.hit == oldest || bank.passed < config_.hit_limit))
-    return {gates_.earliest_column(state, waiting.hit->is_write), Step::column, &bank, waiting.hit};
-  return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
 }
 
 // ---- Commands

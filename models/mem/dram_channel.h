@@ -87,7 +87,7 @@ class DramChannel {
 
   static QueueName queue_of(const DramPart& part) { return part.request ? kWaited : kPosted; }
   Choice choose(Cycle floor) const;
-  Choice of_bank(Bank& bank) const;
+  [[gnu::always_inline]] inline Choice of_bank(Bank& bank) const;
   void choose_queue(Cycle now);
   void plan(Cycle now);
   void enter(DramPart& part, Cycle now);

@@ -7,17 +7,19 @@ AssocCache::AssocCache(std::uint32_t sets, std::uint32_t ways, Replacement polic
       ways_(ways),
       reciprocal_(std::has_single_bit(sets) ? 0 : ~0ULL / std::max(1U, sets) + 1),
       policy_(policy),
-      random_(random) {
+      random_(random),
+      stride_(align_up(ways, 8)) {
   SIM_ASSERT(sets > 0 && sets <= kMostSets && ways > 0 && ways <= kMostWays, "store of {} sets x {} ways", sets, ways);
   keys_.resize(std::size_t{sets} * ways);
   values_.resize(keys_.size());
+  tags_.resize(std::size_t{sets} * stride_);
   last_use_.resize(keys_.size());
   if (policy == Replacement::plru) tree_.resize(std::size_t{sets} * tree_words());
 }
 
 std::uint32_t AssocCache::insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
-  const std::uint32_t slot = set * ways_ + victim(set, ways);
-  keys_[slot] = key, values_[slot] = value;
+  const std::uint32_t way = victim(set, ways), slot = set * ways_ + way;
+  keys_[slot] = key, values_[slot] = value, tags_[set * stride_ + way] = tag_of(key);
   touch(slot);
   return slot;
 }

@@ -40,14 +40,40 @@ L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa)
   return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
 }
 
-bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
-  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (observer_) observer_->l1_missed(space_.asid, va, hit.leaf != nullptr);
-  if (!hit.leaf) return ++l2_stats(is_fetch).misses, false;
+bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa) {
+  Tlb::Hit hit;
+  if (!has_missed_l1) {
+    hit = find_l1(va, is_fetch, is_write);
+    has_missed_l1 = !hit.leaf;
+  }
+  if (hit.leaf) {
+    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
+    count_l1_hits(is_fetch, hit.size, 1);
+  } else {
+    hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+    if (!hit.leaf || (is_write && !is_write_ready(Pte{*hit.leaf}))) return false;
+    count_l1_miss(is_fetch);
+    note_l2_hit(va, is_fetch, is_write, hit);
+  }
+  pa = physical(Pte{*hit.leaf}, hit.size, va);
+  return true;
+}
+
+void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
+  if (observer_) observer_->l1_missed(space_.asid, va, true);
   ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
   ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
+  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
+}
+
+bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  if (!hit.leaf) {
+    if (observer_) observer_->l1_missed(space_.asid, va, false);
+    return ++l2_stats(is_fetch).misses, false;
+  }
+  note_l2_hit(va, is_fetch, is_write, hit);
   entry = {Pte{*hit.leaf}, hit.size};
-  l1_of(is_fetch).fill(va, space_.asid, entry, is_write);
   return true;
 }
 

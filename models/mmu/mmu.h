@@ -77,6 +77,9 @@ class Mmu {
   void count_l1_miss(bool is_fetch) { ++l1_stats(is_fetch).misses; }
   // One L1 look-up, counted. On hit and needs_dirty `pa` is where the reference goes.
   L1Result lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa);
+  // Both levels for a reference that needs no walk, counted. False: it needs one, or is not allowed; nothing is counted.
+  // On return `has_missed_l1` says whether the second level was needed.
+  bool find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa);
   static PhysAddr physical(Pte leaf, PageSize size, VirtAddr va) {
     return {(leaf.bits & Pte::kFrameMask) + (va.value & (page_bytes(size) - 1))};
   }
@@ -118,6 +121,7 @@ class Mmu {
   Tlb& l2_of(bool is_fetch) { return is_fetch && l2i_ ? *l2i_ : l2_; }
   TlbStats& l1_stats(bool is_fetch) { return is_fetch ? stats_.l1i : stats_.l1d; }
   TlbStats& l2_stats(bool is_fetch) { return !l2i_ ? stats_.l2 : is_fetch ? stats_.l2i : stats_.l2d; }
+  void note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);
 

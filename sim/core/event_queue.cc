@@ -38,20 +38,23 @@ void EventQueue::schedule(Event& event, Time when) {
   SIM_ASSERT(when >= now_, "event {} scheduled {} ps in the past", event.name_, (now_ - when).count());
   event.when_ = when;
   const std::uint64_t order = (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++;
-  heap_.push_back({when, order, &event});
-  event.heap_index_ = static_cast<std::uint32_t>(heap_.size() - 1);
+  if (free_seats_.empty()) free_seats_.push_back(std::uint32_t(seats_.size())), seats_.emplace_back();
+  event.seat_ = free_seats_.back();
+  free_seats_.pop_back();
+  seats_[event.seat_].event = &event;
+  heap_.push_back({when, order, event.seat_});
   sift_up(heap_.size() - 1);
 }
 
 void EventQueue::cancel(Event& event) {
   if (!event.pending()) return;
-  SIM_ASSERT(event.heap_index_ < heap_.size() && heap_[event.heap_index_].event == &event,
+  SIM_ASSERT(event.seat_ < seats_.size() && seats_[event.seat_].event == &event,
              "event {} is on the agenda of another queue", event.name_);
-  remove_at(event.heap_index_);
+  remove_at(seats_[event.seat_].heap_index);
 }
 
 void EventQueue::clear() {
-  for (const Entry& entry : heap_) entry.event->heap_index_ = Event::kIdle;
+  for (const Entry& entry : heap_) leave(entry.seat);
   heap_.clear();
 }
 
@@ -80,7 +83,7 @@ void EventQueue::run_until(Time until) {
 
 // The event leaves the agenda before its handler runs, so that the handler can schedule it again.
 void EventQueue::step() {
-  Event& event = *heap_.front().event;
+  Event& event = *seats_[heap_.front().seat].event;
   now_ = heap_.front().when;
   remove_at(0);
   current_name_ = event.name_;
@@ -89,13 +92,19 @@ void EventQueue::step() {
 }
 
 void EventQueue::remove_at(std::size_t i) {
-  heap_[i].event->heap_index_ = Event::kIdle;
+  leave(heap_[i].seat);
   const Entry last = heap_.back();
   heap_.pop_back();
   if (i == heap_.size()) return;
-  place(i, last);
-  sift_up(i);
-  sift_down(last.event->heap_index_);
+  heap_[i] = last;
+  if (i > 0 && last.before(heap_[(i - 1) / kArity])) sift_up(i);
+  else sift_down(i);
+}
+
+void EventQueue::leave(std::uint32_t seat) {
+  seats_[seat].event->seat_ = Event::kIdle;
+  seats_[seat].event = nullptr;
+  free_seats_.push_back(seat);
 }
 
 void EventQueue::sift_up(std::size_t i) {

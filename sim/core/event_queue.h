@@ -35,7 +35,7 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { SIM_ASSERT(!pending(), "event {} destroyed while scheduled", name_); }
 
-  bool pending() const { return heap_index_ != kIdle; }
+  bool pending() const { return seat_ != kIdle; }
   Time when() const { return when_; }  // Requires: pending().
   const char* name() const { return name_; }
 
@@ -46,7 +46,7 @@ class Event {
   Handler handler_;
   const char* name_;
   Time when_{};
-  std::uint32_t heap_index_ = kIdle;
+  std::uint32_t seat_ = kIdle;  // on the agenda
   Phase phase_;
 };
 
@@ -107,10 +107,11 @@ class EventQueue {
   static const EventQueue* running();
 
  private:
-  struct Entry {  // copied beside the pointer so that comparisons stay in the heap's own cache lines
+  // What moves in the heap. The events themselves are not touched: each has a seat, which says where its entry is.
+  struct Entry {
     Time when;
     std::uint64_t order;  // phase in the top byte, schedule sequence below
-    Event* event;
+    std::uint32_t seat;
     bool before(const Entry& o) const { return when != o.when ? when < o.when : order < o.order; }
   };
   class Running;  // marks this thread as running the queue, for as long as it lives
@@ -119,10 +120,17 @@ class EventQueue {
   void step();
   void sift_up(std::size_t i);
   void sift_down(std::size_t i);
-  void place(std::size_t i, Entry e) { heap_[i] = e, e.event->heap_index_ = std::uint32_t(i); }
+  void place(std::size_t i, const Entry& e) { heap_[i] = e, seats_[e.seat].heap_index = std::uint32_t(i); }
+  void leave(std::uint32_t seat);
   void remove_at(std::size_t i);
 
+  struct Seat {
+    Event* event;
+    std::uint32_t heap_index;
+  };
   std::vector<Entry> heap_;  // 4-ary min-heap
+  std::vector<Seat> seats_;  // grows to the most that were ever pending
+  std::vector<std::uint32_t> free_seats_;
   Time now_{};
   std::uint64_t next_sequence_ = 0;
   std::uint64_t events_run_ = 0;

@@ -219,13 +219,6 @@ std::string_view suffix(PageSize size) {
 }
 
 // Starts at the estimate and corrects the rounding of the division.
-std::int64_t Clock::first_not_before(Time t) const {
-  auto n = static_cast<std::int64_t>(double(t.time_since_epoch().count()) / ps_per_subcycle_);
-  while (n > 0 && time_of(n - 1) >= t) --n;
-  while (time_of(n) < t) ++n;
-  return n;
-}
-
 Duration parse_duration(std::string_view text) {
   if (text == "0") return Duration::zero();
   const Number number = split_number(text, "10ms");

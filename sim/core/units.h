@@ -98,16 +98,23 @@ struct VirtRange {
 class Clock {
  public:
   static constexpr std::int64_t kSubcycles = 1024;
-  explicit Clock(Frequency frequency) : ps_per_subcycle_(1e12 / (frequency.hertz * kSubcycles)) {}
+  explicit Clock(Frequency frequency)
+      : ps_per_subcycle_(1e12 / (frequency.hertz * kSubcycles)), subcycles_per_ps_(1 / ps_per_subcycle_) {}
   // The moment of sub-cycle `n`, rounded to the nearest tick.
   Time time_of(std::int64_t n) const { return Time(Duration(std::int64_t(double(n) * ps_per_subcycle_ + 0.5))); }
   // The first sub-cycle whose time_of is not before `t`.
-  std::int64_t first_not_before(Time t) const;
+  std::int64_t first_not_before(Time t) const {
+    auto n = std::int64_t((double(t.time_since_epoch().count()) - 0.5) * subcycles_per_ps_) + 1;  // all but certainly
+    while (n > 0 && time_of(n - 1) >= t) --n;
+    while (time_of(n) < t) ++n;
+    return n;
+  }
   // Length of `n` sub-cycles as a duration (for plain latencies).
   Duration duration(std::int64_t n) const { return Duration(std::int64_t(double(n) * ps_per_subcycle_ + 0.5)); }
 
  private:
-  double ps_per_subcycle_;  // double: exact products below 2^53 ticks (2.5 h); beyond, off by at most one tick
+  double ps_per_subcycle_,
+      subcycles_per_ps_;  // double: exact products below 2^53 ticks (2.5 h); beyond, off by at most one tick
 };
 
 // Text -> value. Each throws std::invalid_argument that says what was found and what would be right.
