@@ -1,16 +1,16 @@
 // The module collapsar._collapsar: what the package in collapsar/ needs of the simulator, and nothing that users see.
 //
 // Errors:      ConfigError and TraceError become ValueError, SimulationError becomes RuntimeError; the text stays.
-// Threads:     the interpreter is free while a run goes on: the run has a thread of its own, and the calling one sleeps
-//              and looks for signals now and then, so that Ctrl-C ends the run.
+// Files:       beside.h: a run with a thread of its own. bindings_sweep.cc: sweeps and their store.
+//              bindings_simulation.cc: one variant, step by step.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
-#include <atomic>
-#include <future>
-
+#include "python/answer.h"
+#include "python/beside.h"
+#include "python/bindings_simulation.h"
+#include "python/bindings_sweep.h"
 #include "sim/run/report.h"
 
 namespace py = pybind11;
@@ -22,23 +22,10 @@ namespace {
 using Texts = std::vector<std::string>;
 using Records = py::array_t<Record, py::array::c_style>;
 
-constexpr auto kSignalInterval = std::chrono::milliseconds(100);  // host time; too short for a person to notice
-
-// References from a NumPy array. Each variant replays a copy.
-struct ArrayTrace {
-  std::vector<Record> records;
-  std::string name;
-};
-
 struct Request {
   ConfigNode config;
   RunOptions options;
   std::string out;  // directory for the report's files; "" for none
-};
-
-struct Answer {
-  ExperimentResult result;
-  std::string json, table, ranges_csv;
 };
 
 // ---- Configs --------------------------------------------------------------------------------------------------------
@@ -71,74 +58,13 @@ ArrayTrace trace_of(const Records& records, std::string name) {
 
 Records records_of(const ArrayTrace& trace) { return Records(py::ssize_t(trace.records.size()), trace.records.data()); }
 
-template <class T, class Value>
-py::array_t<T> column_of(const Timeline& timeline, Value value) {
-  py::array_t<T> array(static_cast<py::ssize_t>(timeline.size()));
-  std::transform(timeline.begin(), timeline.end(), array.mutable_data(), value);
-  return array;
-}
-
-// Counts as int64, so that differences may be negative; ratios as float64.
-py::dict columns_of(const Timeline& timeline) {
-  py::dict columns;
-  for (const TimeColumn& column : time_columns()) {
-    if (column.is_ratio())
-      columns[column.name] = column_of<double>(timeline, [&](const TimePoint& p) { return column.number(p); });
-    else
-      columns[column.name] =
-          column_of<std::int64_t>(timeline, [&](const TimePoint& p) { return std::int64_t(column.count(p)); });
-  }
-  return columns;
-}
-
-py::dict dict_of(const Answer& answer) {
-  py::dict timeseries;
-  for (const VariantResult& variant : answer.result.variants)
-    timeseries[py::str(variant.name)] = columns_of(variant.timeline);
-  py::dict out;
-  out["json"] = answer.json;
-  out["table"] = answer.table;
-  out["ranges_csv"] = answer.ranges_csv;
-  out["timeseries"] = timeseries;
-  return out;
-}
-
 // ---- Runs -----------------------------------------------------------------------------------------------------------
-
-struct Stopped : std::exception {};
 
 Answer answer_of(const Request& request) {
   if (!request.out.empty()) prepare_report_directory(request.out);
-  Answer answer{run_experiment(request.config, request.options), {}, {}, {}};
-  answer.json = json_report(answer.result, request.options.why);
-  answer.table = table_report(answer.result);
-  answer.ranges_csv = ranges_csv(answer.result);
+  Answer answer = answer_of(run_experiment(request.config, request.options), request.options.why);
   if (!request.out.empty()) write_report(answer.result, request.out, request.options.why);
   return answer;
-}
-
-// Sleeps until `running` is done. Requires: the interpreter is released. Throws what a signal handler raised.
-void wait_for(std::future<Answer>& running, std::atomic<bool>& stop) {
-  while (running.wait_for(kSignalInterval) != std::future_status::ready) {
-    const py::gil_scoped_acquire hold;
-    if (PyErr_CheckSignals() == 0) continue;
-    py::error_already_set raised;
-    stop = true;
-    const py::gil_scoped_release free;
-    running.wait();
-    throw raised;
-  }
-}
-
-Answer run_beside(Request request) {
-  std::atomic<bool> stop = false;
-  request.options.on_progress = [&stop](const Progress&) {
-    if (stop) throw Stopped();
-  };
-  const py::gil_scoped_release free;
-  std::future<Answer> running = std::async(std::launch::async, [&request] { return answer_of(request); });
-  wait_for(running, stop);
-  return running.get();
 }
 
 py::dict run(const ConfigNode& config, const ArrayTrace* trace, const Texts& variants, const Texts& search_dirs,
@@ -150,9 +76,12 @@ py::dict run(const ConfigNode& config, const ArrayTrace* trace, const Texts& var
   request.options.jobs = jobs;
   request.options.check = check;
   request.options.one_event_per_step = one_event_per_step;
-  if (trace) request.options.open_trace = [trace] { return make_memory_trace(trace->records, {}, trace->name); };
+  request.options.open_trace = maker_of(trace);
   for (std::uint64_t address : why) request.options.why.push_back({address});
-  return dict_of(run_beside(std::move(request)));
+  return dict_of(run_beside<Answer>([&request](const StopTest& stop) {
+    request.options.on_progress = [&stop](const Progress&) { stop(); };
+    return answer_of(request);
+  }));
 }
 
 }  // namespace
@@ -178,6 +107,8 @@ PYBIND11_MODULE(_collapsar, module) {
   module.def("run", &run, py::arg("config"), py::arg("trace"), py::kw_only(), py::arg("variants"),
              py::arg("search_dirs"), py::arg("jobs"), py::arg("check"), py::arg("one_event_per_step"), py::arg("out"),
              py::arg("why"));
+  bind_sweep(module);
+  bind_simulation(module);
 }
 
 }  // namespace collapsar

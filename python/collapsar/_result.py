@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Union
+
+from . import _plots
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 # Columns of ranges.csv that are no numbers.
@@ -19,6 +25,8 @@ _RANGE_TEXTS = (
     "variant", "mapping", "base", "last_result", "last_by", "last_look_result", "obstacle", "huge_by", "stopped", "stopped_by",
     "saving_basis", "break_even",
 )
+
+_RATIO = "memory.coverage"  # the column of timeseries.csv that is no whole number
 
 
 class Histogram(TypedDict):
@@ -61,6 +69,22 @@ class Result:
         self._table = table
         self._ranges_csv = ranges_csv
         self._timeseries = timeseries
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Result:
+        """The result in a directory of ``collapsar run --out``, or of one point of a sweep (DIR/points/KEY).
+
+        The time series is that of timeseries.csv: "memory.coverage" has six decimals. table() needs table.txt, which only
+        sweeps write.
+        """
+        folder = Path(directory)
+        try:
+            text = (folder / "result.json").read_text()
+            ranges, series = (folder / "ranges.csv").read_text(), (folder / "timeseries.csv").read_text()
+        except OSError as error:
+            raise ValueError(f"{folder}: no result of collapsar: {error.strerror}: {error.filename}") from error
+        table = folder / "table.txt"
+        return cls(text, table.read_text() if table.exists() else "", ranges, _arrays_of(series))
 
     @property
     def json(self) -> str:
@@ -147,6 +171,36 @@ class Result:
         """ranges.csv as a text."""
         return self._ranges_csv
 
+    # ---- Plots: each takes Matplotlib axes or makes new ones, and returns them -------------------------------------------
+
+    def plot_timeseries(self, column: str, ax: Axes | None = None) -> Axes:
+        """A column of the time series over simulated time (s), one line per variant, in the column's own unit."""
+        return _plots.timeseries(self, column, ax, 1, column, None)
+
+    def plot_coverage(self, ax: Axes | None = None) -> Axes:
+        """The share of anonymous memory in huge pages (%) over simulated time (s)."""
+        return _plots.timeseries(self, "memory.coverage", ax, 100, "huge-page coverage, %", None)
+
+    def plot_misses(self, ax: Axes | None = None) -> Axes:
+        """L2 TLB misses per 1,000 references, in each interval in which there were any, over simulated time (s)."""
+        return _plots.timeseries(self, "mmu.l2.misses", ax, 1000, "L2 TLB misses per 1,000 references", "refs")
+
+    def plot_rss(self, ax: Axes | None = None) -> Axes:
+        """Resident memory (MiB) over simulated time (s)."""
+        return _plots.timeseries(self, "memory.rss_bytes", ax, 1 / 2**20, "RSS, MiB", None)
+
+    def plot_khugepaged(self, ax: Axes | None = None) -> Axes:
+        """CPU time of khugepaged (ms, from the start) over simulated time (s)."""
+        return _plots.timeseries(self, "khugepaged.cpu_ns", ax, 1e-6, "CPU time of khugepaged, ms", None)
+
+    def plot_stalls(self, path: str = "stall.collapse_ns", ax: Axes | None = None) -> Axes:
+        """How many waits lasted how long (us): a histogram of ``stats``, one outline per variant that has any."""
+        return _plots.stalls(self, path, ax)
+
+    def plot_ranges(self, variant: str, ax: Axes | None = None) -> Axes:
+        """Which 2 MiB range was huge when: a line per range, by address, over simulated time (s); grey: never."""
+        return _plots.ranges(self, variant, ax)
+
     def table(self) -> str:
         """The comparison table, as ``collapsar run`` prints it."""
         return self._table
@@ -156,12 +210,34 @@ class Result:
         return f"<collapsar.Result{' ' if name else ''}{name}: {', '.join(self.variants)}>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self._table)}</pre>"
+        return self._html_of(self._table)
+
+    @staticmethod
+    def _html_of(table: str) -> str:
+        return f"<pre>{html.escape(table)}</pre>"
 
 
-def _pandas(wanted: str, instead: str) -> Any:
+def _arrays_of(timeseries_csv: str) -> dict[str, dict[str, np.ndarray]]:
+    """Variant -> column -> array, from the text of timeseries.csv."""
+    import numpy
+
+    rows = csv.reader(io.StringIO(timeseries_csv))
+    columns = next(rows)[1:]
+    by_variant: dict[str, list[list[str]]] = {}
+    for variant, *cells in rows:
+        by_variant.setdefault(variant, []).append(cells)
+    return {
+        variant: {
+            name: numpy.array(cells, dtype=numpy.float64 if name == _RATIO else numpy.int64)
+            for name, cells in zip(columns, zip(*lines))
+        }
+        for variant, lines in by_variant.items()
+    }
+
+
+def _pandas(wanted: str, instead: str, of: str = "Result") -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise ImportError(f"Result.{wanted} is a DataFrame and needs pandas; Result.{instead} does not") from error
+        raise ImportError(f"{of}.{wanted} is a DataFrame and needs pandas; {of}.{instead} does not") from error
     return pandas

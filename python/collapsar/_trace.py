@@ -43,6 +43,9 @@ class Trace:
     def __len__(self) -> int:
         return len(self._array_trace)
 
+    def __reduce__(self) -> tuple[type[Trace], tuple[np.ndarray, str]]:
+        return Trace, (self.records, self.name)
+
     def __repr__(self) -> str:
         return f"<collapsar.Trace {self.name}: {len(self):,} references>"
 
