@@ -2,12 +2,14 @@
 //
 // Errors:      ConfigError and TraceError become ValueError, SimulationError becomes RuntimeError; the text stays.
 // Files:       beside.h: a run with a thread of its own. bindings_sweep.cc: sweeps and their store.
+//              bindings_simulation.cc: one variant, step by step.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include "python/answer.h"
 #include "python/beside.h"
+#include "python/bindings_simulation.h"
 #include "python/bindings_sweep.h"
 #include "sim/run/report.h"
 
@@ -106,6 +108,7 @@ PYBIND11_MODULE(_collapsar, module) {
              py::arg("search_dirs"), py::arg("jobs"), py::arg("check"), py::arg("one_event_per_step"), py::arg("out"),
              py::arg("why"));
   bind_sweep(module);
+  bind_simulation(module);
 }
 
 }  // namespace collapsar

@@ -95,6 +95,17 @@ struct ScalarText<DaemonCpu> {
   static std::string print(const DaemonCpu& d) { return d.cpu == kNoCpu ? "dedicated" : std::to_string(d.cpu); }
 };
 
+// Which range khugepaged takes next (khugepaged.h, range_ranking.h). Only the first is a kernel that exists.
+enum class CollapsePolicy : std::uint8_t { as_linux, utilization, coverage, oracle };
+template <>
+struct EnumNames<CollapsePolicy> {
+  static constexpr std::array<std::pair<std::string_view, CollapsePolicy>, 4> names{
+      {{"linux", CollapsePolicy::as_linux},
+       {"utilization", CollapsePolicy::utilization},
+       {"coverage", CollapsePolicy::coverage},
+       {"oracle", CollapsePolicy::oracle}}};
+};
+
 struct KhugepagedConfig {
   std::uint64_t pages_to_scan = 8 * kHugePages;     // 4096
   Duration scan_sleep = std::chrono::seconds(10);   // scan_sleep_millisecs
@@ -104,6 +115,8 @@ struct KhugepagedConfig {
   std::uint64_t max_ptes_shared = kHugePages / 2;   // 256
   bool defrag = true;
   DaemonCpu cpu;
+  CollapsePolicy policy = CollapsePolicy::as_linux;
+  double utilization = 0.9;  // Ingens' default (Kwon et al., OSDI 2016, section 4)
   template <class V>
   void describe(V& v) {
     v("pages_to_scan", pages_to_scan,
@@ -115,9 +128,15 @@ struct KhugepagedConfig {
     v("max_ptes_shared", max_ptes_shared, "PTEs of pages shared with another process a range may have, 0..511");
     v("defrag", defrag, "khugepaged may reclaim and compact to get its huge page");
     v("cpu", cpu, "dedicated, or the number of a traced CPU that khugepaged takes its time from");
+    v("policy", policy,
+      "linux | utilization (as Ingens: ranges with enough present pages) | coverage (as HawkEye: most accessed first) "
+      "| oracle (most page-walk cycles first, counted in a run before); not a Linux knob");
+    v("utilization", utilization, "policy utilization: share of a range's pages that must be present, above 0 to 1");
   }
   void validate() const {
     if (pages_to_scan == 0) throw std::invalid_argument("pages_to_scan: 0; the kernel refuses it: at least 1");
+    if (!(utilization > 0 && utilization <= 1))
+      throw std::invalid_argument(fmt::format("utilization: {}; a share above 0, at most 1", utilization));
     auto at_most = [](const char* key, std::uint64_t n) {
       if (n >= kHugePages) throw std::invalid_argument(fmt::format("{}: {}; the kernel takes 0..511", key, n));
     };

@@ -15,7 +15,11 @@ constexpr Duration kShortestSleep = std::chrono::microseconds(1);
 }  // namespace
 
 Khugepaged::Khugepaged(KernelContext& kernel, Collapse& collapse, FileCollapse& file_collapse, LruBatches& lru_batches)
-    : kernel_(kernel), collapse_(collapse), file_collapse_(file_collapse), lru_batches_(lru_batches) {}
+    : kernel_(kernel),
+      collapse_(collapse),
+      file_collapse_(file_collapse),
+      lru_batches_(lru_batches),
+      ranking_(kernel, collapse) {}
 
 Khugepaged::~Khugepaged() = default;
 
@@ -111,6 +115,7 @@ void Khugepaged::wake() {
   progress_ = 0;
   pass_through_head_ = 0;
   alloc_slept_ = false;
+  is_ranked_ = false;
   lru_batches_.drain_all();
   scan_next_mm();
 }
@@ -118,6 +123,7 @@ void Khugepaged::wake() {
 // An activation covers at most the rest of a list begun earlier and one complete pass.
 void Khugepaged::scan_next_mm() {
   if (!thp_on()) return stop();
+  if (knobs().policy != CollapsePolicy::as_linux) return scan_by_policy();
   if (!scan_.mm_slot) ++pass_through_head_;
   if (scan_.mm_head.empty() || pass_through_head_ >= 2) return wait_for_work();
   take_up_mm();

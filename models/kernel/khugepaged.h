@@ -1,8 +1,10 @@
 // Khugepaged: the daemon that walks processes, VMAs and PMDs, and has ranges collapsed.
 //
 // Models:      khugepaged_scan {mm_head, mm_slot, address}, mm_slots_hash, registration, the main loop with its budget
-//              and sleeps, the process scan, the VMA scan; each step an event with its cost.
-// Simplified:  no freezer; no NUMA.
+//              and sleeps, the process scan, the VMA scan; each step an event with its cost. With another policy than
+//              Linux's (khugepaged_policy.cc): the same thread, budget, sleeps, locks and collapse, but the ranges come
+//              from a RangeRanking, and the cursor rests.
+// Simplified:  no freezer; no NUMA; other policies than Linux's pass over files and shared memory.
 // Time:        costs.scan_mm per process taken up, scan_vma per VMA skipped, scan_pte per PTE looked at; scan_sleep and
 //              alloc_sleep; on its own CPU or taking one of the trace's.
 // Owns:        the mm slots and the cursor.
@@ -22,6 +24,7 @@
 #include "models/kernel/file_collapse.h"
 #include "models/kernel/khugepaged_entry.h"
 #include "models/kernel/process.h"
+#include "models/kernel/range_ranking.h"
 
 namespace collapsar {
 
@@ -52,6 +55,8 @@ class Khugepaged : public KhugepagedEntry {
     VirtAddr address{};
   };
   const Scan& khugepaged_scan() const { return scan_; }
+  // What ranges are worth, for policy oracle. nullptr: nothing is known.
+  void set_weights(const RangeWeights* weights) { ranking_.set_weights(weights); }
   // What one activation can collapse at most: a collapse uses 512 of the budget and 1 for taking the process up again.
   std::uint64_t ranges_per_wakeup() const;
   enum class State : std::uint8_t { stopped, no_work, scan_sleep, scanning, alloc_sleep };
@@ -89,6 +94,11 @@ class Khugepaged : public KhugepagedEntry {
   void file_table_emptied();
   void file_range_done(ScanResult result, bool counts_as_collapsed);
   FileTables::Asker asker(VirtAddr base) const;
+  // khugepaged_policy.cc: ranges in the order of another policy
+  void scan_by_policy();
+  void ranked_taken_up();
+  void scan_ranked(const RankedRange& range);
+  void ranked_done();
   std::uint64_t progress_of_range() const;
   enum class Walk : std::uint8_t { at_range, at_end, broken_off };  // at_end: the kernel's vma == NULL
   Walk find_next_range(std::uint64_t& skipped);
@@ -122,6 +132,9 @@ class Khugepaged : public KhugepagedEntry {
   bool holds_mmap_lock_ = false;
   Collapse::Request request_;
   FileCollapse::Request file_request_;
+  RangeRanking ranking_;
+  std::vector<RankedRange> ranked_;  // best last; what is left of this activation's
+  bool is_ranked_ = false;           // in this activation
   TimedRwLock::Waiter file_waiter_;
 
   Event wake_ = event<&Khugepaged::wake>(this, "khugepaged.wake", Phase::kernel);
@@ -132,6 +145,9 @@ class Khugepaged : public KhugepagedEntry {
   Event file_scanned_ = event<&Khugepaged::file_scanned>(this, "khugepaged.file", Phase::kernel);
   Event file_locked_ = event<&Khugepaged::file_locked>(this, "khugepaged.file_locked", Phase::kernel);
   Event file_table_ = event<&Khugepaged::file_table_emptied>(this, "khugepaged.file_table", Phase::kernel);
+  Event ranked_event_ = event<&Khugepaged::scan_by_policy>(this, "khugepaged.ranked", Phase::kernel);
+  Event ranked_taken_up_ = event<&Khugepaged::ranked_taken_up>(this, "khugepaged.ranked_mm", Phase::kernel);
+  Event ranked_done_ = event<&Khugepaged::ranked_done>(this, "khugepaged.ranked_range", Phase::kernel);
   Event range_done_ = event<&Khugepaged::range_done>(this, "khugepaged.range", Phase::kernel);
 };
 

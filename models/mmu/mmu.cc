@@ -139,6 +139,14 @@ void Mmu::check_against(Asid asid, const PageTable& table, const std::function<b
   for_each_tlb([&](Tlb& tlb) { tlb.for_each(check); });
 }
 
+void Mmu::visit_entries(const EntryVisitor& f) {
+  const auto visit = [&](const char* level, Tlb& tlb) {
+    tlb.for_each([&](Asid asid, VirtAddr va, TlbEntry entry) { f(level, asid, va, entry); });
+  };
+  visit("l1i", l1i_), visit("l1d", l1d_), visit(l2i_ ? "l2d" : "l2", l2_);
+  if (l2i_) visit("l2i", *l2i_);
+}
+
 // --- counts ---
 
 MmuStats& Mmu::stats() {

@@ -109,6 +109,9 @@ class Mmu {
   // SIM_ASSERTs that every entry of `asid` for whose page `is_settled` agrees with `table` (frame, size, not more
   // rights than the table grants).
   void check_against(Asid asid, const PageTable& table, const std::function<bool(VirtRange)>& is_settled);
+  // Calls f for every entry, for looking at from outside; recency does not change. Levels: l1i, l1d, l2, or l2i and l2d.
+  using EntryVisitor = std::function<void(const char* level, Asid asid, VirtAddr va, TlbEntry entry)>;
+  void visit_entries(const EntryVisitor& f);
   void set_observer(WalkObserver* observer) { observer_ = observer, walker_.set_observer(observer); }
   EventQueue& queue() { return queue_; }
   // With the walker's counts brought in.

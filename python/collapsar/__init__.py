@@ -13,13 +13,15 @@ This package runs it and hands over the numbers that the program ``collapsar run
 (4, 1.0)
 
 ``run`` takes a config file, a trace file or a dict; ``sweep`` runs it at every combination of some keys' values, here or on a
-Dask cluster; ``compare`` puts results side by side; ``trace_from_array`` turns NumPy arrays into a trace.
+Dask cluster; ``Simulation`` takes one variant step by step; ``compare`` puts results side by side; ``trace_from_array`` turns
+NumPy arrays into a trace.
 """
 
 from ._collapsar import version as __version__
 from ._compare import compare
 from ._result import Histogram, Result, Stats
 from ._run import run
+from ._simulation import Simulation
 from ._sweep import Sweep, sweep
 from ._trace import Kind, Trace, trace_from_array
 
@@ -27,6 +29,7 @@ __all__ = [
     "Histogram",
     "Kind",
     "Result",
+    "Simulation",
     "Stats",
     "Sweep",
     "Trace",

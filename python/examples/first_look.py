@@ -62,3 +62,21 @@ print(collapsar.compare({"6.1": older, "6.12": result}, ["mmu.walks", "memory.co
 # %%
 sweep = collapsar.sweep(config, {"kernel.khugepaged.pages_to_scan": [512, 4096, 32768]}, variants=["never", "khugepaged"])
 print(sweep.table())
+
+# %% [markdown]
+# ## Step by step
+#
+# Half of the pause with the default sleep of 10 s, then a knob is turned, as a write to sysfs would.
+
+# %%
+sim = collapsar.Simulation(config, variant="khugepaged")
+sim.run_until("5s")
+print(sim, sim.processes())
+sim.write_sysfs("khugepaged/scan_sleep_millisecs", 100)
+sim.run_until("6s")
+table = sim.page_table(sim.processes()[0]["pid"])
+print((table["bytes"] == 2**21).sum(), "huge pages at", sim.time / 1e9, "s")
+sim.run()
+faster = sim.result()
+print(faster.notes["trace"])
+assert faster.stats["khugepaged"]["memory.coverage"] >= result.stats["khugepaged"]["memory.coverage"]

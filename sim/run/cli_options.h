@@ -67,6 +67,7 @@ std::vector<std::string> installed_configs();
 // The commands of the other files.
 int run_run(const Arguments& arguments);
 int run_sweep_command(const Arguments& arguments);
+int run_tune(const Arguments& arguments);
 int run_scenario(const Arguments& arguments);
 int run_trace(const Arguments& arguments);
 int run_validate(const Arguments& arguments);

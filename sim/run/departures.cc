@@ -38,6 +38,10 @@ constexpr Departure kDepartures[] = {
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "khugepaged.ranges_scanned"); },
      "khugepaged: anonymous memory only (no file or shared-memory ranges); its scan does not disturb the caches"},
     {[](const ExperimentConfig& c, const StatTable& s) {
+       return c.kernel.khugepaged.policy != CollapsePolicy::as_linux && counted(s, "khugepaged.wakeups");
+     },
+     "khugepaged: chooses ranges by another policy than Linux's, and passes over files and shared memory"},
+    {[](const ExperimentConfig& c, const StatTable& s) {
        const bool is_short = counted(s, "vmstat.pgscan_kswapd") || counted(s, "vmstat.pgscan_direct");
        return is_short && c.kernel.thp.shrink_underused && c.kernel.khugepaged.max_ptes_none < kHugePages - 1;
      },

@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "sim/run/hindsight.h"
 #include "sim/run/variant_run.h"
 
 namespace collapsar {
@@ -49,11 +50,18 @@ class Runner {
 
   VariantResult run_variant(const Variant& variant) {
     try {
-      VariantRun run(variant, open(variant), options_);
-      return run.run();
+      if (variant.config.kernel.khugepaged.policy != CollapsePolicy::oracle) return replay(variant, nullptr);
+      const Hindsight hindsight(replay(first_pass(variant), nullptr).ranges);
+      return replay(variant, &hindsight);
     } catch (const SimulationError& error) {
       throw SimulationError(fmt::format("variant {}: {}", variant.name, error.what()));
     }
+  }
+
+  VariantResult replay(const Variant& variant, const Hindsight* hindsight) {
+    VariantRun run(variant, open(variant), options_);
+    if (hindsight) run.follow(*hindsight);
+    return run.run();
   }
 
   std::unique_ptr<TraceSource> open(const Variant& variant) {

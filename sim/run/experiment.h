@@ -83,7 +83,8 @@ struct RunOptions {
   TraceMaker open_trace;
 };
 
-// Throws ConfigError, TraceError, SimulationError.
+// Throws ConfigError, TraceError, SimulationError. A variant whose khugepaged follows the oracle is preceded by a run without
+// huge pages, which counts what each range is worth.
 ExperimentResult run_experiment(const ConfigNode& config, const RunOptions& options);
 
 // The trace that a config names. Throws ConfigError, TraceError.

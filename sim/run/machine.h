@@ -45,6 +45,7 @@ class Machine {
   Scheduler& scheduler() { return scheduler_; }
   Kernel& kernel() { return *kernel_; }
   PhysicalMemory& memory() { return memory_; }
+  const std::vector<std::unique_ptr<Mmu>>& mmus() const { return mmus_; }  // by CPU
   WalkAccount& walks() { return *walks_; }
   MemoryLedger& ledger() { return *ledger_; }
   RangeBook& ranges() { return *ranges_; }

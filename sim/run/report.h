@@ -18,11 +18,16 @@ std::string table_report(const ExperimentResult& result);
 // When each variant had how much of its anonymous memory in huge pages; empty where no variant had a quarter of it. As fine as
 // output.interval.
 std::string coverage_report(const ExperimentResult& result);
+// What each variant saves of the baseline's page-walk cycles, beside what the oracle saves; empty without a variant that
+// follows the oracle.
+std::string gain_report(const ExperimentResult& result);
 // Lines that say how much simulated time the numbers stand for.
 std::string honest_time_report(const ExperimentResult& result);
 
 // result.json. `why`: addresses whose ranges are explained in it.
 std::string json_report(const ExperimentResult& result, const std::vector<VirtAddr>& why = {});
+// The numbers of one variant, as under `variants` in result.json.
+std::string json_of_stats(const StatTable& stats);
 std::string timeseries_csv(const ExperimentResult& result);
 std::string ranges_csv(const ExperimentResult& result);
 

@@ -128,6 +128,8 @@ void write(const Json& json, std::size_t indent, std::string& out) {
 
 }  // namespace
 
+std::string json_of_stats(const StatTable& stats) { return on_one_line(json_of(stats)); }
+
 std::string json_report(const ExperimentResult& result, const std::vector<VirtAddr>& why) {
   Json json = Json::object();
   json["schema"] = kResultSchema;

@@ -248,6 +248,8 @@ std::string table_report(const ExperimentResult& result) {
   out += table(result);
   const std::string coverage = coverage_report(result);
   if (!coverage.empty()) out += "\nHuge-page coverage reached after\n" + coverage;
+  const std::string gain = gain_report(result);
+  if (!gain.empty()) out += "\n" + gain;
   out += "\nHonest time\n" + honest_time_report(result);
   return out + notes(result);
 }

@@ -109,6 +109,8 @@ std::string scans(const RangeRecord& history, const KhugepagedConfig& knobs) {
 // --- what is in khugepaged's way ---
 
 std::string on_its_way(const RangeOutlook& outlook, const KhugepagedConfig& knobs) {
+  if (knobs.policy != CollapsePolicy::as_linux)
+    return "khugepaged may take it at any wake-up: its policy, not the address, says which range is next";
   const std::uint64_t wakeups = outlook.pages_ahead / knobs.pages_to_scan + 1;
   return fmt::format(
       "khugepaged comes to it in {} wake-up{}, not before {} from then: {} pages of its budget lie before "

@@ -48,14 +48,32 @@ VariantRun::VariantRun(const Variant& variant, std::unique_ptr<TraceSource> sour
 // The agenda may hold the sample event.
 VariantRun::~VariantRun() { machine_.queue().clear(); }
 
+void VariantRun::follow(const Hindsight& hindsight) {
+  weights_.emplace(hindsight, machine_.kernel().processes());
+  machine_.kernel().khugepaged().set_weights(&*weights_);
+}
+
 VariantResult VariantRun::run() {
-  const std::uint64_t warmup = variant_.config.trace.replay.warmup;
+  begin();
+  machine_.queue().run();
+  return finish();
+}
+
+void VariantRun::begin() {
   machine_.prepare();
   source_->start();
   sample();
-  const bool stopped = machine_.queue().run();
-  SIM_ASSERT(stopped && machine_.scheduler().finished(), "variant {}: nothing left to do before the end of the trace",
-             variant_.name);
+}
+
+bool VariantRun::run_until(Time until) {
+  if (!has_ended_) machine_.queue().run_until(until);
+  return has_ended_;
+}
+
+VariantResult VariantRun::finish() {
+  const std::uint64_t warmup = variant_.config.trace.replay.warmup;
+  SIM_ASSERT(has_ended_ && machine_.scheduler().finished(),
+             "variant {}: nothing left to do before the end of the trace", variant_.name);
   if (warmup > 0 && !is_warm_)
     throw ConfigError(fmt::format("trace.warmup: {} references, but the trace has ended after {}", warmup,
                                   machine_.scheduler().references_started()));
@@ -93,6 +111,7 @@ void VariantRun::ended() {
   const TimePoint last = machine_.sample();
   if (!timeline_.empty() && timeline_.back().time_ns == last.time_ns) timeline_.back() = last;
   else timeline_.push_back(last);
+  has_ended_ = true;
   machine_.queue().stop();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sim/run/experiment.h"
+#include "sim/run/hindsight.h"
 #include "sim/run/machine.h"
 
 namespace collapsar {
@@ -13,7 +14,17 @@ class VariantRun {
   VariantRun& operator=(const VariantRun&) = delete;
   ~VariantRun();
 
+  // What khugepaged is told of the ranges (policy oracle); must outlive this. Before run().
+  void follow(const Hindsight& hindsight);
   VariantResult run();
+
+  // The same in steps: begin(), run_until() until it says that the trace has ended, finish(). The steps do not change the
+  // result.
+  void begin();
+  // Runs what is due at or before `until`. True: the trace has ended, the clock stands at its end.
+  bool run_until(Time until);
+  VariantResult finish();
+  Machine& machine() { return machine_; }
 
  private:
   class WatchedSource;  // the trace, with a look at how far it is
@@ -30,10 +41,11 @@ class VariantRun {
   const RunOptions& options_;
   std::unique_ptr<WatchedSource> source_;
   Machine machine_;
+  std::optional<HindsightWeights> weights_;
   Event sample_ = event<&VariantRun::sample>(this, "experiment.sample", Phase::observe);
   Timeline timeline_;
   StatTable at_warmup_;
-  bool is_warm_ = false;
+  bool is_warm_ = false, has_ended_ = false;
 };
 
 }  // namespace collapsar

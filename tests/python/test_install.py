@@ -7,7 +7,7 @@ import subprocess
 
 import collapsar
 import pytest
-from collapsar import _compare, _config, _result, _run, _sweep, _trace
+from collapsar import _compare, _config, _result, _run, _simulation, _sweep, _trace
 from conftest import BUILD, PACKAGE
 
 
@@ -46,7 +46,7 @@ def test_the_package_tells_its_types(prefix):
 
 
 def test_the_examples_in_the_documentation_are_true():
-    for module in (collapsar, _compare, _config, _result, _run, _sweep, _trace):
+    for module in (collapsar, _compare, _config, _result, _run, _simulation, _sweep, _trace):
         failed, tried = doctest.testmod(module)
         assert failed == 0
         assert tried > 0

@@ -80,13 +80,33 @@ TEST_F(CliTest, SweepWritesATableAndCsvAndSaysWhatWasKept) {
   EXPECT_TRUE(row.starts_with("1,")) << row;
 }
 
-TEST_F(CliTest, SweepRefusesWhatItCannotUse) {
+TEST_F(CliTest, SweepAndTuneRefuseWhatTheyCannotUse) {
   const std::string tiny = write("tiny.yaml", kTiny);
   EXPECT_EQ(collapsar("sweep " + tiny).text, "collapsar: sweep: nothing varies; write --vary KEY=V1,V2,...\n");
   const Outcome wrong = collapsar(fmt::format("sweep {} --vary cpu.count=0 --out {}", tiny, path("out")));
   EXPECT_EQ(wrong.status, 2);
   EXPECT_TRUE(wrong.text.starts_with("collapsar: --vary cpu.count=0: cpu")) << wrong.text;
   EXPECT_FALSE(fs::exists(path("out"))) << "nothing is made for a sweep that cannot run";
+  EXPECT_EQ(collapsar(fmt::format("tune {} --max-rss much", tiny)).status, 2);
+  const Outcome off = collapsar(fmt::format("tune {} --variant never --out {}", tiny, path("out")));
+  EXPECT_EQ(off.text, "collapsar: --variant never: its kernel.thp.enabled is never: khugepaged does not run\n");
+}
+
+TEST_F(CliTest, TunePrintsTheLinesToWrite) {
+  const std::string config =
+      write("tune.yaml",
+            "trace.synthetic: [{pattern: touch, footprint: 8MiB, write: true}, {pattern: idle, time: 1s},\n"
+            "  {pattern: random, footprint: 8MiB, references: 20k}]\n"
+            "mmu: {l1d: [{pages: [4K, 2M], sets: 4, ways: 4}], l2: [{pages: [4K, 2M], sets: 16, ways: 4}]}\n"
+            "memory.size: 64MiB\ncaches: none\ndram.ideal: 80ns\nswap.device: none\n");
+  const std::string command = fmt::format("tune {} --quiet --out {}", config, path("out"));
+  const Outcome first = collapsar(command);
+  EXPECT_EQ(first.status, 0) << first.text;
+  for (const char* file :
+       {"enabled", "khugepaged/pages_to_scan", "khugepaged/scan_sleep_millisecs", "khugepaged/max_ptes_none"})
+    EXPECT_NE(first.text.find(fmt::format("> /sys/kernel/mm/transparent_hugepage/{}\n", file)), std::string::npos)
+        << first.text;
+  EXPECT_EQ(collapsar(command).text, first.text) << "from what was kept";
 }
 
 TEST_F(CliTest, TellsItsVersionAndItsCommands) {
@@ -95,7 +115,7 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   EXPECT_EQ(help.status, 0);
   EXPECT_NE(help.text.find("  run       replays a trace"), std::string::npos) << help.text;
   for (const char* command :
-       {"run", "sweep", "scenario", "validate", "trace info", "trace head", "trace cut", "trace convert",
+       {"run", "sweep", "tune", "scenario", "validate", "trace info", "trace head", "trace cut", "trace convert",
         "trace generate", "config check", "config show", "config keys", "config presets"}) {
     const Outcome one = collapsar(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;
