@@ -135,14 +135,14 @@ TEST_F(SweepTest, JobsDoNotChangeTheNumbers) {
 }
 
 TEST_F(SweepTest, APointThatCannotGoOnLeavesTheOthersAlone) {
-  const Sweep sweep = over({"memory.size=3MiB,64MiB"});
+  const Sweep sweep = over({"memory.size=4MiB,64MiB"});
   PointStore store(path("short"));
   const auto outcomes = run_sweep(sweep, store, options_);
   EXPECT_EQ(outcomes[0].state, PointOutcome::State::failed);
   EXPECT_THAT(outcomes[0].error, HasSubstr("variant never"));
   EXPECT_EQ(outcomes[1].state, PointOutcome::State::done);
   EXPECT_FALSE(store.has(sweep.points[0].identity));
-  EXPECT_THAT(sweep_table(sweep, outcomes, store), HasSubstr("3MiB   failed: "));
+  EXPECT_THAT(sweep_table(sweep, outcomes, store), HasSubstr("4MiB   failed: "));
 }
 
 TEST_F(SweepTest, TwoSweepsInOneDirectoryAreRefused) {
@@ -208,7 +208,9 @@ TEST_F(SweepTest, KillingTheProgramLosesAtMostThePointsThatRan) {
     EXPECT_EQ(finished_in(dir_ / out / "points"), 5U) << out;
   }
   for (const auto& [point, time] : before)
-    if (!point.filename().string().starts_with('.')) EXPECT_EQ(fs::last_write_time(point), time) << "it was run again";
+    if (!point.filename().string().starts_with('.')) {
+      EXPECT_EQ(fs::last_write_time(point), time) << "it was run again: " << point;
+    }
   EXPECT_EQ(text_of(dir_ / "killed/sweep.csv"), text_of(dir_ / "whole/sweep.csv"));
   for (const auto& entry : fs::directory_iterator(dir_ / "killed/points"))
     EXPECT_FALSE(entry.path().filename().string().starts_with('.')) << "left behind: " << entry.path();
