@@ -1,8 +1,9 @@
 // events.json: the spans of a run in the trace-viewer format, for ui.perfetto.dev and speedscope.
 //
-// Source:      "Trace Event Format" (Google, public document): X, C and M events; ts and dur in microseconds.
+// Source:      "Trace Event Format" (Google, public document): B, E, i, C and M events; ts in microseconds.
 // A variant is a process there, a track a thread. Where spans of a track overlap it gets several threads. Events stand in
-// order of ts, of those at the same moment the longest first, so that what holds others comes before them.
+// order of ts, and those of a thread as they nest. Begin and end, not X with a length: viewers add ts and dur as floating
+// point, and what ends where the next begins would overlap it. A span of no length is an instant.
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -97,7 +98,7 @@ class Threads {
 
 // A line of the file, and where it stands.
 struct Line {
-  std::uint64_t ns = 0, length = 0;
+  std::uint64_t ns = 0;
   std::string text;
 };
 
@@ -106,17 +107,15 @@ class VariantEvents {
   VariantEvents(const VariantResult& variant, std::size_t pid) : variant_(variant), pid_(pid) {}
 
   void write(std::vector<std::string>& out) {
-    std::vector<Threads::Place> places;
-    for (const Span& span : variant_.spans.spans) places.push_back(threads_.place_of(span));
+    std::map<Threads::Place, std::vector<const Span*>> by_thread;
+    for (const Span& span : variant_.spans.spans) by_thread[threads_.place_of(span)].push_back(&span);
     threads_.number();
     add_names(out);
-    std::vector<Line> lines;
-    for (std::size_t i = 0; i < places.size(); ++i) add_span(variant_.spans.spans[i], places[i], lines);
-    add_counter("huge-page coverage", "percent", coverage_percent, lines);
-    add_counter("TLB misses per 1,000 references", "misses", misses_per_thousand, lines);
-    std::stable_sort(lines.begin(), lines.end(),
-                     [](const Line& a, const Line& b) { return a.ns != b.ns ? a.ns < b.ns : a.length > b.length; });
-    for (Line& line : lines) out.push_back(std::move(line.text));
+    for (const auto& [place, spans] : by_thread) add_thread(tid(place), spans);
+    add_counter("huge-page coverage", "percent", coverage_percent);
+    add_counter("TLB misses per 1,000 references", "misses", misses_per_thousand);
+    std::stable_sort(lines_.begin(), lines_.end(), [](const Line& a, const Line& b) { return a.ns < b.ns; });
+    for (Line& line : lines_) out.push_back(std::move(line.text));
   }
 
  private:
@@ -134,30 +133,50 @@ class VariantEvents {
     }
   }
 
-  void add_span(const Span& span, const Threads::Place& place, std::vector<Line>& lines) const {
-    const std::uint64_t begin = ns_of(span.begin), length = ns_of(span.end) - begin;
-    lines.push_back({begin, length,
-                     fmt::format(R"({{"ph":"X","name":{},"cat":{},"pid":{},"tid":{},"ts":{},"dur":{},"args":{}}})",
-                                 json_text(name_of(span)), json_text(span.track.name), pid_, tid(place),
-                                 thousandths(begin), thousandths(length), arguments_of(span))});
+  // Spans in order of begin, the longest first: what is open when one begins either holds it or ends before.
+  void add_thread(std::size_t thread, const std::vector<const Span*>& spans) {
+    std::vector<const Span*> open;
+    const auto close_until = [&](std::uint64_t ns) {
+      for (; !open.empty() && ns_of(open.back()->end) <= ns; open.pop_back()) add_end(thread, *open.back());
+    };
+    for (const Span* span : spans) {
+      close_until(ns_of(span->begin));
+      const bool is_instant = ns_of(span->end) == ns_of(span->begin);
+      add_begin(thread, *span, is_instant ? R"("i","s":"t")" : R"("B")");
+      if (!is_instant) open.push_back(span);
+    }
+    close_until(~0ULL);
+  }
+
+  void add_begin(std::size_t thread, const Span& span, const char* phase) {
+    lines_.push_back(
+        {ns_of(span.begin), fmt::format(R"({{"ph":{},"name":{},"cat":{},"pid":{},"tid":{},"ts":{},"args":{}}})", phase,
+                                        json_text(name_of(span)), json_text(span.track.name), pid_, thread,
+                                        thousandths(ns_of(span.begin)), arguments_of(span))});
+  }
+
+  void add_end(std::size_t thread, const Span& span) {
+    lines_.push_back(
+        {ns_of(span.end), fmt::format(R"({{"ph":"E","name":{},"pid":{},"tid":{},"ts":{}}})", json_text(name_of(span)),
+                                      pid_, thread, thousandths(ns_of(span.end)))});
   }
 
   void add_counter(const char* name, const char* unit,
-                   std::optional<double> (*value)(const TimePoint& before, const TimePoint& now),
-                   std::vector<Line>& lines) const {
+                   std::optional<double> (*value)(const TimePoint& before, const TimePoint& now)) {
     const Timeline points = thinned(variant_.timeline, kMostPoints);
     for (std::size_t i = 0; i < points.size(); ++i) {
       const auto v = value(points[i == 0 ? 0 : i - 1], points[i]);
       if (v)
-        lines.push_back({points[i].time_ns, 0,
-                         fmt::format(R"({{"ph":"C","name":"{}","pid":{},"ts":{},"args":{{"{}":{:.4f}}}}})", name, pid_,
-                                     thousandths(points[i].time_ns), unit, *v)});
+        lines_.push_back(
+            {points[i].time_ns, fmt::format(R"({{"ph":"C","name":"{}","pid":{},"ts":{},"args":{{"{}":{:.4f}}}}})", name,
+                                            pid_, thousandths(points[i].time_ns), unit, *v)});
     }
   }
 
   const VariantResult& variant_;
   std::size_t pid_;
   Threads threads_;
+  std::vector<Line> lines_;
 };
 
 std::string left_out(const ExperimentResult& result) {
