@@ -35,9 +35,10 @@
     drawAxes(svg, first, last, highest, step);
     const present = histogram.bars.filter((bar) => bar.counts.length > 0).map((bar) => bar.variant);
     for (const {power, count, variant} of bars) {
-      const thick = step * 0.9 / present.length, tall = (axisY - top) * logOf(count) / logOf(highest);
+      const thick = Math.min(36, step * 0.9 / present.length), tall = (axisY - top) * logOf(count) / logOf(highest);
+      const start = left + (power - first + 0.5) * step - thick * present.length / 2;
       const bar = svgElement(svg, 'rect', {
-        x: left + (power - first) * step + step * 0.05 + present.indexOf(variant) * thick, y: axisY - tall,
+        x: start + present.indexOf(variant) * thick, y: axisY - tall,
         width: Math.max(1, thick - 0.5), height: tall, class: 'bar', style: `fill: var(--v${variant % 7})`});
       svgElement(bar, 'title', {}, `${data.variants[variant].name}: ${count} of ` +
           `${edgeText(power)} to ${edgeText(power + 1)}`);
