@@ -1,8 +1,9 @@
 // RangeChronicle: the state of each 2 MiB range over time, for the map of the address space.
 //
 // A state lasts until the next: huge (and who made it so), small again, or small and refused (the last verdict). What says
-// the same again is not noted again. Bounded: of each range the first kMostChanges, then the last one is kept up to date.
+// the same again is not noted again.
 //
+// Simplified:  of each range the first kMostChanges are noted; then the last one is kept up to date.
 // Time:        none of its own; notes the moment it is told.
 #pragma once
 

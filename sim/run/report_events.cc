@@ -5,6 +5,7 @@
 // order of ts, and those of a thread as they nest. Begin and end, not X with a length: viewers add ts and dur as floating
 // point, and what ends where the next begins would overlap it. A span of no length is an instant.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 

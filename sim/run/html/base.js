@@ -5,7 +5,7 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 const variantColour = (i) => colour('v' + (i % 7));
 const dashes = [[], [8, 4], [2, 3], [12, 3, 3, 3], [5, 2], [14, 5], [1, 5]];
-const variantDash = (i) => dashes[i % dashes.length];
+const variantDash = (i) => dashes[(i + Math.floor(i / 7)) % dashes.length];  // no two alike among 49
 
 function element(parent, tag, className, text) {
   const e = document.createElement(tag);
