@@ -14,6 +14,9 @@ PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev                              # tests and benchmark
   pybind11-dev python3-dev python3-numpy python3-pandas python3-pytest    # Python package and its tests
 )
+TEST_PACKAGES=(
+  chromium                                                                # looks at report.html, headless
+)
 
 fail() { echo "setup.sh: $*" >&2; exit 1; }
 
@@ -56,7 +59,7 @@ case "${1:-}" in
     exec build/release/collapsar run configs/quickstart.yaml "${@:2}"
     ;;
   test)
-    install_packages "${PACKAGES[@]}"
+    install_packages "${PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     build
     exec ctest --preset release "${@:2}"
     ;;

@@ -109,7 +109,9 @@ struct Stopped : std::exception {};
 
 Answer answer_of(const Request& request) {
   if (!request.out.empty()) prepare_report_directory(request.out);
-  Answer answer{run_experiment(request.config, request.options), {}, {}, {}};
+  RunOptions options = request.options;
+  options.record = !request.out.empty();
+  Answer answer{run_experiment(request.config, options), {}, {}, {}};
   answer.json = json_report(answer.result, request.options.why);
   answer.table = table_report(answer.result);
   answer.ranges_csv = ranges_csv(answer.result);

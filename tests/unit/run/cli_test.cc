@@ -121,7 +121,8 @@ TEST_F(CliTest, RunsAConfigAndWritesTheReportDirectory) {
   const Outcome outcome = collapsar(fmt::format("run {} --out {}", config, path("out")));
   EXPECT_EQ(outcome.status, 0) << outcome.text;
   EXPECT_TRUE(outcome.text.starts_with("tiny: 1,024 references of ")) << outcome.text;
-  for (const char* file : {"out/result.json", "out/timeseries.csv", "out/ranges.csv"})
+  for (const char* file :
+       {"out/report.html", "out/result.json", "out/timeseries.csv", "out/ranges.csv", "out/events.json"})
     EXPECT_TRUE(fs::exists(path(file)));
 }
 
