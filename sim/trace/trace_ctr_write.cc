@@ -12,12 +12,11 @@ namespace collapsar {
 
 namespace {
 
-// Level 6 packed twelve traces of real programs some 5 % smaller than 3 and decompresses as fast; only writing is slower.
-constexpr int kCompressionLevel = 6;
+constexpr int kFooterLevel = 6;
 
-class CtrWriter : public TraceSink {
+class CtrWriter : public DescribedSink {
  public:
-  CtrWriter(const std::string& file, const TraceInfo& info) : name_(file), file_(file) {
+  CtrWriter(const std::string& file, const TraceInfo& info, int level) : name_(file), file_(file), level_(level) {
     footer_.info = info;
     footer_.info.references = footer_.info.events = 0;
     records_.reserve(kBlockReferences);
@@ -27,6 +26,7 @@ class CtrWriter : public TraceSink {
     if (const auto* run = std::get_if<TraceRun>(&item)) put_run(*run);
     else put_event(std::get<TraceEvent>(item));
   }
+  void describe(const TraceInfo& info) override;
   void finish() override;
 
  private:
@@ -38,6 +38,7 @@ class CtrWriter : public TraceSink {
 
   std::string name_;
   OutputFile file_;
+  int level_;
   CtrFooter footer_;
   ContentHash hash_;
   ResidentPages resident_;
@@ -116,7 +117,7 @@ void CtrWriter::flush() {
   SIM_ASSERT(payload.bytes.size() <= kBlockBytes, "a block of {} bytes", payload.bytes.size());
   entry.is_chained = footer_.index.size() % kCtrChain != 0;
   const std::vector<std::uint8_t> packed =
-      compress(payload.bytes, kCompressionLevel,
+      compress(payload.bytes, level_,
                entry.is_chained ? std::span<const std::uint8_t>(payload_) : std::span<const std::uint8_t>{});
   entry.offset = file_.size();
   entry.first_reference = references() - records_.size();
@@ -133,13 +134,19 @@ void CtrWriter::flush() {
   event_bytes_ = 0;
 }
 
+void CtrWriter::describe(const TraceInfo& info) {
+  const std::uint64_t references = footer_.info.references, events = footer_.info.events;
+  footer_.info = info;
+  footer_.info.references = references, footer_.info.events = events;
+}
+
 void CtrWriter::finish() {
   flush();
   footer_.info.hash = hash_.text();
   if (footer_.info.complete) footer_.info.resident.emplace();  // from the start of the program: nothing was there
   if (!footer_.info.resident) footer_.info.resident = resident_.result();
   const std::vector<std::uint8_t> footer = encode_ctr_footer(footer_);
-  const std::vector<std::uint8_t> packed = compress(footer, kCompressionLevel);
+  const std::vector<std::uint8_t> packed = compress(footer, kFooterLevel);
   ByteWriter trailer;
   trailer.u64(file_.size()), trailer.u64(packed.size()), trailer.u64(footer.size());
   trailer.u64(fnv1a(trailer.bytes));
@@ -151,8 +158,8 @@ void CtrWriter::finish() {
 
 }  // namespace
 
-std::unique_ptr<TraceSink> create_ctr(const std::string& file, const TraceInfo& info) {
-  return std::make_unique<CtrWriter>(file, info);
+std::unique_ptr<DescribedSink> create_ctr(const std::string& file, const TraceInfo& info, int level) {
+  return std::make_unique<CtrWriter>(file, info, level);
 }
 
 }  // namespace collapsar
