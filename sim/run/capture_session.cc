@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,8 +27,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kBacklog = 128;
-constexpr std::size_t kPiece = 256 * 1024;  // the tool's buffer
-constexpr int kGraceMs = 3000;              // between SIGTERM and SIGKILL for a command that is to end
+constexpr int kGraceMs = 3000;  // between SIGTERM and SIGKILL for a command that is to end
 
 [[noreturn]] void fail(const char* what) {
   throw SimulationError(fmt::format("capture: {}: {}", what, std::strerror(errno)));
@@ -124,7 +123,6 @@ class Session {
   bool has_ended_ = false, is_stopped_ = false, has_connected_ = false;
   int status_ = 0;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::vector<std::uint8_t> piece_ = std::vector<std::uint8_t>(kPiece);
 };
 
 void Session::start(const CaptureCommand& command) {
@@ -186,9 +184,10 @@ void Session::accept_all() {
 }
 
 void Session::read(Connection& connection) {
-  const ssize_t n = ::recv(connection.fd.get(), piece_.data(), piece_.size(), 0);
+  const std::span<std::uint8_t> room = connection.stream->messages.room();
+  const ssize_t n = ::recv(connection.fd.get(), room.data(), room.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n > 0) return recorder_.put(*connection.stream, {piece_.data(), static_cast<std::size_t>(n)});
+  if (n > 0) return recorder_.received(*connection.stream, static_cast<std::size_t>(n));
   recorder_.close(*connection.stream);
   std::erase_if(connections_, [&](const auto& c) { return c.get() == &connection; });
 }

@@ -80,9 +80,9 @@ void report(const std::string& file, const CaptureSummary& s, int status) {
              s.skipped > 0 ? fmt::format(" after {} skipped", with_separators(s.skipped)) : "",
              readable_bytes(std::filesystem::file_size(file)));
   fmt::print(stderr, "self-check: {} of {} references outside a VMA ({:.4f} %); {}, {}, {}\n",
-             with_separators(s.outside), with_separators(all),
-             all > 0 ? 100.0 * double(s.outside) / double(all) : 0.0, plural(s.pages, "distinct page", "distinct pages"),
-             plural(s.threads, "thread", "threads"), plural(s.processes, "process", "processes"));
+             with_separators(s.outside), with_separators(all), all > 0 ? 100.0 * double(s.outside) / double(all) : 0.0,
+             plural(s.pages, "distinct page", "distinct pages"), plural(s.threads, "thread", "threads"),
+             plural(s.processes, "process", "processes"));
 }
 
 CommandOptions options_of_capture() {

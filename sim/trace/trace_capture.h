@@ -31,7 +31,7 @@ struct CaptureOptions {
 };
 
 struct CaptureSummary {
-  std::uint64_t references = 0;                        // in the trace
+  std::uint64_t references = 0;                         // in the trace
   std::uint64_t skipped = 0, outside = 0, invalid = 0;  // outside: of all, not in a mapping
   std::uint64_t pages = 0, processes = 0, threads = 0;
 };
@@ -56,7 +56,8 @@ class CaptureRecorder {
 
   Stream& open();
   void put(Stream& stream, std::span<const std::uint8_t> bytes);
-  void close(Stream& stream);  // `stream` is gone then
+  void received(Stream& stream, std::size_t bytes);  // that many are in stream.messages.room()
+  void close(Stream& stream);                        // `stream` is gone then
   bool is_full() const { return options_.limit > 0 && recorded_ == options_.limit; }
   std::uint64_t recorded() const { return recorded_; }
   // Ends what still runs as truncated, and puts the file in its place.
@@ -87,11 +88,11 @@ class CaptureRecorder {
   CaptureOptions options_;
   TraceInfo info_;
   std::unique_ptr<DescribedSink> sink_;
-  std::vector<std::unique_ptr<Process>> processes_;    // all there were
-  std::map<std::uint32_t, Process*> by_pid_;           // the last of each pid of the captured machine
-  std::set<std::uint32_t> used_pids_;                  // in the trace
-  std::vector<std::unique_ptr<Stream>> streams_;       // open
-  std::set<std::uint32_t> expected_;                   // forked, and not heard of yet
+  std::vector<std::unique_ptr<Process>> processes_;  // all there were
+  std::map<std::uint32_t, Process*> by_pid_;         // the last of each pid of the captured machine
+  std::set<std::uint32_t> used_pids_;                // in the trace
+  std::vector<std::unique_ptr<Stream>> streams_;     // open
+  std::set<std::uint32_t> expected_;                 // forked, and not heard of yet
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> files_;  // device and inode -> number
   BufferPool pool_;
   TouchedBefore touched_;

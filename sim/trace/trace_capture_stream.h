@@ -2,7 +2,7 @@
 //
 // Models:      nothing. Bytes come in pieces of any size; a message comes out when it is whole.
 // Errors:      TraceError with the name of the stream and the byte offset: a stream may be cut off or garbled anywhere.
-// Memory:      at most one message, kMostRawMessage bytes, and the piece that was put in last.
+// Memory:      at most one message, kMostRawMessage bytes, and kRoom; as much as the messages need.
 // Source:      traces/README.md, "The raw stream".
 #pragma once
 
@@ -41,18 +41,20 @@ struct RawMessage {
 class RawMessages {
  public:
   explicit RawMessages(std::string name) : name_(std::move(name)) {}
-  void put(std::span<const std::uint8_t> bytes);
+  // Where the next bytes go: at least kRoom of them. `added`: how many have been put there.
+  std::span<std::uint8_t> room();
+  void added(std::size_t bytes) { end_ += bytes; }
   std::optional<RawMessage> next();
-  void check_end() const;  // nothing is left; throws if the last message is cut off
+  static constexpr std::size_t kRoom = 256 * 1024;
   [[noreturn]] void fail(const std::string& what) const;
 
  private:
-  std::size_t left() const { return bytes_.size() - at_; }
+  const std::uint8_t* bytes() const { return reinterpret_cast<const std::uint8_t*>(words_.data()); }
+  std::size_t left() const { return end_ - at_; }
   std::string name_;
-  std::vector<std::uint8_t> bytes_;
-  std::size_t at_ = 0;
-  std::uint64_t offset_ = 0;  // of bytes_[at_] in the stream
-  std::vector<std::uint64_t> words_;
+  std::vector<std::uint64_t> words_;  // bytes [at_, end_) are not read yet; messages are whole words
+  std::size_t at_ = 0, end_ = 0;
+  std::uint64_t offset_ = 0;  // of byte at_ in the stream
 };
 
 }  // namespace collapsar

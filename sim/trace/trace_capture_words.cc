@@ -7,7 +7,7 @@ namespace collapsar {
 namespace {
 
 constexpr std::uint64_t kAddressMask = (1ULL << 48) - 1;
-constexpr std::uint64_t kLine = 64;  // bytes of a cache line on every x86-64 processor
+constexpr std::uint64_t kLine = 64;                      // bytes of a cache line on every x86-64 processor
 constexpr std::uint64_t kMostKernelAccess = 1ULL << 31;  // MAX_RW_COUNT, include/linux/fs.h
 
 std::uint64_t va_of(std::uint64_t word) { return word & kAddressMask; }
