@@ -15,10 +15,9 @@
 // What is sent is described in ../README.md, "The raw stream"; version kStreamVersion.
 #pragma once
 
-#include "pub_tool_basics.h"
-
 #include "libvex_ir.h"
 #include "pub_tool_aspacemgr.h"
+#include "pub_tool_basics.h"
 #include "pub_tool_tooliface.h"
 #include "pub_tool_vki.h"
 
@@ -45,10 +44,10 @@ enum RefKind { kFetch, kLoad, kStore, kModify, kKernelRead, kKernelWrite };
 enum { kMostGap = 127, kMostSize = 32 };  // 7 bits of instructions; size - 1 in 5 bits
 
 // --- options ---
-extern const HChar* option_socket;   // where `collapsar capture` listens
-extern Bool option_children;         // record forked children, and what they execute
-extern Bool option_every_fetch;      // a record for each instruction, not for each block
-extern Bool option_thp_align;        // large anonymous mappings begin at 2 MiB, as from Linux 6.7 on
+extern const HChar* option_socket;  // where `collapsar capture` listens
+extern Bool option_children;        // record forked children, and what they execute
+extern Bool option_every_fetch;     // a record for each instruction, not for each block
+extern Bool option_thp_align;       // large anonymous mappings begin at 2 MiB, as from Linux 6.7 on
 
 // --- stream.c ---
 enum { kBufferBytes = 256 * 1024, kSlackBytes = 32 * 1024, kSegmentHeader = 32 };
@@ -59,7 +58,7 @@ extern Bool stream_is_active;  // False: what is written is thrown away
 void stream_connect(Bool is_forked, UInt parent);
 void stream_disconnect(void);
 void stream_flush(void);
-ULong stream_now(void);      // ns
+ULong stream_now(void);           // ns
 void stream_thread(UInt number);  // whose references follow
 UInt stream_current_thread(void);
 // One message: `words`, and a text behind them if there is one. Closes the run of references before it.

@@ -4,7 +4,6 @@
 //
 // Valgrind numbers threads by slots that it uses again; here each thread of a process has its own number, from 1.
 #include "capture.h"
-
 #include "pub_tool_libcassert.h"
 #include "pub_tool_libcfile.h"
 #include "pub_tool_libcproc.h"

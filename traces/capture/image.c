@@ -6,7 +6,6 @@
 // first page of the heap, that can shrink at its lower end. That page is there before the program asks for it, and is
 // left out.
 #include "capture.h"
-
 #include "pub_tool_libcproc.h"
 
 enum { kMostSegments = 30000 };  // VG_N_SEGMENTS, coregrind/m_aspacemgr/aspacemgr-linux.c

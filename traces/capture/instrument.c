@@ -6,7 +6,6 @@
 // retired since the last one, lie in shadow registers of the thread between blocks; both are set again before each exit
 // of a block. A block that faults half-way writes nothing down: its references would be those of the next attempt.
 #include "capture.h"
-
 #include "pub_tool_libcassert.h"
 #include "pub_tool_machine.h"
 
@@ -18,7 +17,7 @@ typedef struct {
   Bool has_tail;                     // `tail` is still to be added to a reference
   UInt words;                        // written down behind `at`
   UInt all_words;
-  UInt since;  // instructions since the last reference
+  UInt since;      // instructions since the last reference
   Bool is_repeat;  // of a string instruction
   // The last load, if a store to the same place would make it a read-modify-write.
   IRConst* load_word;
@@ -74,7 +73,7 @@ static IRConst* write_word(Block* b, enum RefKind kind, IRExpr* address, UInt si
 static void write_access(Block* b, enum RefKind kind, IRExpr* address, UInt size) {
   IRConst* constant = NULL;
   for (UInt done = 0; done < size; done += kMostSize) {
-    IRExpr* piece = done == 0                        ? address
+    IRExpr* piece = done == 0                   ? address
                     : address->tag == Iex_Const ? number(address->Iex.Const.con->Ico.U64 + done)
                                                 : binop(b, Iop_Add64, address, number(done));
     constant = write_word(b, kind, piece, size - done < kMostSize ? size - done : kMostSize);
@@ -147,8 +146,8 @@ static Bool is_repeated_string(Addr code, UInt length) {
   for (UInt i = 0; i < length; ++i) {
     if (p[i] == 0xf2 || p[i] == 0xf3) is_repeated = True;
     else if (p[i] != 0x66 && p[i] != 0x67 && (p[i] & 0xf0) != 0x40)
-      return is_repeated && ((p[i] >= 0xa4 && p[i] <= 0xa7) || (p[i] >= 0xaa && p[i] <= 0xaf) ||
-                             (p[i] >= 0x6c && p[i] <= 0x6f));
+      return is_repeated &&
+             ((p[i] >= 0xa4 && p[i] <= 0xa7) || (p[i] >= 0xaa && p[i] <= 0xaf) || (p[i] >= 0x6c && p[i] <= 0x6f));
   }
   return False;
 }

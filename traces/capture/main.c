@@ -2,7 +2,6 @@
 //
 // The tool's name and options, and its registration with Valgrind.
 #include "capture.h"
-
 #include "pub_tool_libcbase.h"
 #include "pub_tool_libcprint.h"
 #include "pub_tool_options.h"
@@ -21,10 +20,11 @@ static Bool read_option(const HChar* argument) {
 }
 
 static void print_options(void) {
-  VG_(printf)("    --socket=PATH         where collapsar capture listens\n"
-              "    --children=no|yes     follow forked children [no]\n"
-              "    --every-fetch=no|yes  each instruction, not each block [no]\n"
-              "    --thp-align=no|yes    large anonymous mappings begin at 2 MiB [no]\n");
+  VG_(printf)
+  ("    --socket=PATH         where collapsar capture listens\n"
+   "    --children=no|yes     follow forked children [no]\n"
+   "    --every-fetch=no|yes  each instruction, not each block [no]\n"
+   "    --thp-align=no|yes    large anonymous mappings begin at 2 MiB [no]\n");
 }
 
 static void print_nothing(void) {}

@@ -5,7 +5,6 @@
 // References lie in runs of one thread. A run is open whenever the program runs; its header is filled in when a message
 // or another thread follows, or the buffer is full. An empty run leaves no trace.
 #include "capture.h"
-
 #include "pub_tool_libcassert.h"
 #include "pub_tool_libcbase.h"
 #include "pub_tool_libcfile.h"
@@ -51,8 +50,8 @@ static void lose_connection(void) {
 }
 
 static void send_all(const UChar* bytes, SizeT size) {
-  const Long kInterrupted = -4;      // EINTR
-  const ULong kNoSignal = 0x4000;    // MSG_NOSIGNAL
+  const Long kInterrupted = -4;    // EINTR
+  const ULong kNoSignal = 0x4000;  // MSG_NOSIGNAL
   while (size > 0 && socket_fd >= 0) {
     const Long n = raw_call(__NR_sendto, socket_fd, (ULong)bytes, size, kNoSignal, 0);
     if (n == kInterrupted) continue;
@@ -133,8 +132,10 @@ void stream_connect(Bool is_forked, UInt parent) {
   VG_(strncpy)(address.path, option_socket, sizeof address.path - 1);
   const Long fd = raw_call(__NR_socket, 1, 1, 0, 0, 0);  // AF_UNIX, SOCK_STREAM
   if (fd >= 0) socket_fd = VG_(safe_fd)(fd);
-  if (socket_fd >= 0 && raw_call(__NR_connect, socket_fd, (ULong)&address, sizeof address, 0, 0) != 0) lose_connection();
-  if (socket_fd < 0) VG_(umsg)("collapsar capture cannot be reached at %s: process %d is not recorded\n", option_socket, VG_(getpid)());
+  if (socket_fd >= 0 && raw_call(__NR_connect, socket_fd, (ULong)&address, sizeof address, 0, 0) != 0)
+    lose_connection();
+  if (socket_fd < 0)
+    VG_(umsg)("collapsar capture cannot be reached at %s: process %d is not recorded\n", option_socket, VG_(getpid)());
   stream_is_active = socket_fd >= 0;
   stream_at = (ULong*)stream_buffer;
   run_begin_ns = stream_now();
