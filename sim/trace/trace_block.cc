@@ -3,9 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <unordered_map>
 
+#include "sim/trace/trace_block_shapes.h"
 #include "sim/trace/trace_planes_simd.h"
 
 namespace collapsar {
@@ -49,33 +48,6 @@ void encode_planes(const std::vector<std::uint64_t>& words, ByteWriter& out) {
     for (std::size_t i = 0; i < count; ++i) out.bytes[from + i] = static_cast<std::uint8_t>(words[i] >> (8 * p));
   }
 }
-
-// Numbers for shapes. A block has few, but neighbours differ: a small table remembers the last answers of the map.
-class ShapeNumbers {
- public:
-  static constexpr std::uint32_t kNone = ~0u;
-  std::uint32_t of(std::uint64_t shape) {
-    Answer& answer = answers_[slot(shape)];
-    if (answer.shape != shape) {
-      const auto it = numbers_.find(shape);
-      answer = {shape, it == numbers_.end() ? kNone : it->second};
-    }
-    return answer.number;
-  }
-  void set(std::uint64_t shape, std::uint32_t number) {
-    numbers_[shape] = number;
-    answers_[slot(shape)] = {shape, number};
-  }
-
- private:
-  struct Answer {
-    std::uint64_t shape = 0;
-    std::uint32_t number = kNone;
-  };
-  static std::size_t slot(std::uint64_t shape) { return static_cast<std::size_t>(shape * 0x9E3779B97F4A7C15ULL >> 55); }
-  std::unordered_map<std::uint64_t, std::uint32_t> numbers_;
-  std::array<Answer, 512> answers_{};
-};
 
 // Distinct shapes, most frequent first; equals in order of appearance.
 std::vector<std::uint64_t> common_shapes(std::span<const std::uint64_t> shapes) {
