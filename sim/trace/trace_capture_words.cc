@@ -109,7 +109,8 @@ void RawReferences::take(Record* out, std::uint64_t word) {
   ++invalid_;  // an address beyond user memory has set all bits
 }
 
-std::size_t RawReferences::read(Record* out) {
+// Flattened: five calls per word would take longer than what they do.
+[[gnu::flatten]] std::size_t RawReferences::read(Record* out) {
   count_ = 0;
   repeat_.last[0] = repeat_.last[1] = kNone;
   while (count_ < kMaxRun) {
