@@ -120,9 +120,9 @@ def test_the_footprint_is_that_of_lackey(program, capture, touching, tmp_path):
 def test_a_window_knows_what_was_touched_before_it(program, capture, touching, tmp_path):
     whole, _ = capture("--", touching)
     all_references = int(re.search(r"references +([\d,]+)", info(program, whole))[1].replace(",", ""))
-    window, done = capture("--skip", all_references - 5000, "--", touching)
+    window, done = capture("--skip", all_references - 1000, "--", touching)
     left = int(re.search(r"([\d,]+) references after", done.stderr)[1].replace(",", ""))
-    assert 0 < left < 10_000  # about: threads take turns differently each time
+    assert 0 < left < 1900  # about: runs differ a little; the last 2,000 follow the last touch
     text = tmp_path / "window.txt"
     assert program("trace", "convert", window, text).returncode == 0
     resident = sum(
