@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kAbout =
     "Runs COMMAND and writes its memory references and what it does with its address space as a trace.\n"
-    "It runs 4 to 12 times slower, on Valgrind; the tool for that is compiled on first use, and needs\n"
+    "It runs 5 to 20 times slower, on Valgrind; the tool for that is compiled on first use, and needs\n"
     "the packages valgrind and gcc. With --max, the command is ended (SIGTERM) when the trace is long enough.";
 
 constexpr const char* kExamples =
