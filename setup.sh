@@ -11,6 +11,7 @@ PACKAGES=(
   libboost-program-options-dev libfmt-dev libyaml-cpp-dev libzstd-dev     # program
   nlohmann-json3-dev robin-map-dev
   zlib1g-dev liblzma-dev libbz2-dev libminizip-dev                        # packed traces
+  valgrind                                                                # collapsar capture
   libgtest-dev libgmock-dev libbenchmark-dev                              # tests and benchmark
   pybind11-dev python3-dev python3-numpy python3-pandas python3-pytest    # Python package and its tests
 )
