@@ -68,6 +68,7 @@ std::vector<std::string> installed_capture_tool();  // the same for the source o
 // The commands of the other files.
 int run_run(const Arguments& arguments);
 int run_capture(const Arguments& arguments);
+int run_sweep_command(const Arguments& arguments);
 int run_scenario(const Arguments& arguments);
 int run_trace(const Arguments& arguments);
 int run_validate(const Arguments& arguments);

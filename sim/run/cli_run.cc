@@ -1,16 +1,13 @@
 // collapsar run: the variants of a config, or of the default machine on a trace, and their report.
 #include <cstdio>
-#include <thread>
 
-#include "sim/run/cli_options.h"
+#include "sim/run/cli_experiment.h"
 #include "sim/run/cli_progress.h"
 #include "sim/run/report.h"
 
 namespace collapsar {
 
 namespace {
-
-bool is_config(const std::string& file) { return file.ends_with(".yaml") || file.ends_with(".yml"); }
 
 CommandOptions options_of_run() {
   CommandOptions options(
@@ -33,13 +30,6 @@ CommandOptions options_of_run() {
   return options;
 }
 
-ConfigNode config_of(const CommandOptions& options, const std::vector<std::string>& search_dirs) {
-  const Arguments& files = options.arguments();
-  if (!is_config(files.front())) return experiment_of_trace(files, options.all("set"), search_dirs);
-  if (files.size() > 1) throw UsageError(fmt::format("run: one config at a time; {} is too much", files[1]));
-  return load_experiment(files.front(), options.all("set"), search_dirs);
-}
-
 std::vector<VirtAddr> addresses_of(const CommandOptions& options) {
   std::vector<VirtAddr> addresses;
   for (const std::string& text : options.all("why")) {
@@ -50,12 +40,6 @@ std::vector<VirtAddr> addresses_of(const CommandOptions& options) {
     }
   }
   return addresses;
-}
-
-unsigned jobs_of(const CommandOptions& options) {
-  const std::uint64_t jobs = options.count("jobs", std::max(1U, std::thread::hardware_concurrency()));
-  if (jobs == 0 || jobs > 1024) throw UsageError(fmt::format("run: --jobs {}: 1 to 1024", jobs));
-  return unsigned(jobs);
 }
 
 // Before a run that may take long.
@@ -75,7 +59,7 @@ RunOptions run_options(const CommandOptions& options) {
   run.variants = options.all("variant");
   run.search_dirs = installed_configs();
   run.why = addresses_of(options);
-  run.jobs = jobs_of(options);
+  run.jobs = jobs_of(options, "run");
   run.check = options.has("check");
   run.one_event_per_step = options.has("one-event-per-step");
   run.record = options.has("out");
@@ -99,7 +83,7 @@ int run_run(const Arguments& arguments) {
   if (!options.parse(arguments, 1, 1000)) return kDone;
   RunOptions run = run_options(options);
   const std::vector<VirtAddr>& why = run.why;
-  const ConfigNode config = config_of(options, run.search_dirs);
+  const ConfigNode config = config_of(options, "run", run.search_dirs);
   const std::string out = options.get("out", "");
   if (!out.empty()) prepare_report_directory(out);
   const ExperimentResult result = run_with_progress(config, run, options.has("quiet"));

@@ -84,6 +84,20 @@ void name_after(ConfigNode& config, const std::string& file) {
   config.set("name", write_text(name));
 }
 
+constexpr std::string_view kSet = "--set";  // where parse_set() says that it was written
+
+void give_option(ConfigNode& node, const std::string& option) {
+  for (Place* place : {&node.place, &node.key_place})
+    if (place->file.starts_with(kSet)) place->file.replace(0, kSet.size(), option);
+  for (ConfigNode& child : node.children) give_option(child, option);
+}
+
+ConfigNode absolute_files(const TraceConfig& trace) {
+  ConfigNode files = ConfigNode::list();
+  for (const FilePath& file : trace.file) files.children.push_back(write_text(fs::absolute(file.resolved()).string()));
+  return files;
+}
+
 // A level is looked up after the one before it, and has its latency in its own.
 void refuse_latencies_that_fall(const CachesConfig& caches) {
   std::pair<const char*, std::uint32_t> before{"l1d", caches.l1d.latency};
@@ -160,13 +174,34 @@ ConfigNode Experiment::effective() const {
   return write_config(shown);
 }
 
-void apply_sets(ConfigNode& config, const std::vector<std::string>& sets, const std::vector<std::string>& search_dirs) {
+ConfigNode Experiment::portable() const {
+  ConfigNode all = effective();
+  if (!config.trace.file.empty()) all.set("trace.file", absolute_files(config.trace));
+  for (const Variant& variant : variants)
+    if (variant.changes.find("trace.file"))
+      all.child("variants")->child(variant.name)->set("trace.file", absolute_files(variant.config.trace));
+  return all;
+}
+
+void apply_sets(ConfigNode& config, const std::vector<std::string>& sets, const std::vector<std::string>& search_dirs,
+                const std::string& option) {
   const auto touches_variants = [](const ConfigNode& set) { return set.child("variants") != nullptr; };
   for (const std::string& text : sets) {
-    const ConfigNode set = expand_base(parse_set(text), search_dirs).config;
+    ConfigNode set = parse_assignment(text, option);
+    set = expand_base(set, search_dirs).config;
     if (touches_variants(set) && !config.child("variants"))
       config.set("variants", ExperimentConfig::default_variants());
     config.merge(set);
+  }
+}
+
+ConfigNode parse_assignment(const std::string& text, const std::string& option) {
+  try {
+    ConfigNode set = parse_set(text);
+    give_option(set, option);
+    return set;
+  } catch (const ConfigError& error) {
+    throw ConfigError(option + std::string(error.what()).substr(kSet.size()));
   }
 }
 

@@ -106,6 +106,8 @@ struct Experiment {
 
   // The map for results: every key, and under `variants` what each variant changes; no absolute paths.
   ConfigNode effective() const;
+  // The same for running elsewhere: a map that needs no other config; trace files by absolute path.
+  ConfigNode portable() const;
 };
 
 // Reads a config file with its bases, puts the assignments of --set on top, and names it after the file if it has no name.
@@ -115,8 +117,12 @@ ConfigNode load_experiment(const std::string& file, const std::vector<std::strin
 // The config that replays one trace (one file, or one per process) on the default machine.
 ConfigNode experiment_of_trace(const std::vector<std::string>& files, const std::vector<std::string>& sets,
                                const std::vector<std::string>& search_dirs);
-// Lays the assignments of --set over `config`.
-void apply_sets(ConfigNode& config, const std::vector<std::string>& sets, const std::vector<std::string>& search_dirs);
+// Lays the assignments of --set (or of another option, for errors) over `config`.
+void apply_sets(ConfigNode& config, const std::vector<std::string>& sets, const std::vector<std::string>& search_dirs,
+                const std::string& option = "--set");
+
+// parse_set() for an assignment that was given with `option`. Throws ConfigError.
+ConfigNode parse_assignment(const std::string& text, const std::string& option);
 
 // Checks everything and builds the variants; `only` picks some of them, in the order of the config (empty: all).
 // Throws ConfigError.

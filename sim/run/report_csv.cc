@@ -3,17 +3,11 @@
 
 #include "sim/run/range_saving.h"
 #include "sim/run/report.h"
+#include "sim/run/report_format.h"
 
 namespace collapsar {
 
 namespace {
-
-std::string quoted(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + '"';
-}
 
 std::string nanoseconds(Duration d) { return std::to_string(rounded_ns(d)); }
 std::string nanoseconds(Time t) { return nanoseconds(t - kTimeZero); }
@@ -50,10 +44,10 @@ struct RangeColumn {
 };
 
 constexpr RangeColumn kIdentity[] = {
-    {"variant", [](const V& v) { return quoted(v.variant.name); }},
+    {"variant", [](const V& v) { return csv_field(v.variant.name); }},
     {"process", [](const V& v) { return std::to_string(v.row.pid); }},
     {"space", [](const V& v) { return std::to_string(v.row.space); }},
-    {"mapping", [](const V& v) { return quoted(v.row.mapping); }},
+    {"mapping", [](const V& v) { return csv_field(v.row.mapping); }},
     {"base", [](const V& v) { return to_hex(v.row.base.value); }},
 };
 
@@ -140,7 +134,7 @@ std::string timeseries_csv(const ExperimentResult& result) {
   out += "\n";
   for (const VariantResult& variant : result.variants)
     for (const TimePoint& point : variant.timeline) {
-      out += quoted(variant.name);
+      out += csv_field(variant.name);
       for (const TimeColumn& column : time_columns()) {
         if (column.is_ratio()) out += fmt::format(",{:.6f}", column.number(point));
         else out += fmt::format(",{}", column.count(point));

@@ -23,4 +23,7 @@ std::string readable_difference(double base, double value, NumberFormat format);
 std::string pad_left(std::string_view text, std::size_t width);
 std::string pad_right(std::string_view text, std::size_t width);
 
+// A field of CSV (RFC 4180): in quotes where it must be.
+std::string csv_field(std::string_view text);
+
 }  // namespace collapsar
