@@ -133,8 +133,9 @@ TEST_F(RangeHistoryTest, TellsItsWatchersOfARefusal) {
   RangeHistory history(queue);
   Watcher one, other;
   history.add_watcher(one), history.add_watcher(other);
-  history.scanned({.asid = 7, .base = {kBase}, .result = ScanResult::EXCEED_NONE_PTE});
-  history.scanned({.asid = 7, .base = {kBase}, .result = ScanResult::SUCCEED, .collapsed = true, .maps_pmd = true});
+  history.scanned({.asid = 7, .base = {kBase}, .result = ScanResult::EXCEED_NONE_PTE, .counts = {}});
+  history.scanned(
+      {.asid = 7, .base = {kBase}, .result = ScanResult::SUCCEED, .counts = {}, .collapsed = true, .maps_pmd = true});
   EXPECT_EQ(one.told, (std::vector<std::string>{"SCAN_EXCEED_NONE_PTE 10000000000", "huge 10000000000"}));
   EXPECT_EQ(other.told, one.told);
 }
