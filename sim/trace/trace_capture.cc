@@ -116,7 +116,7 @@ void CaptureRecorder::close(Stream& stream) {
     std::vector<std::uint32_t> orphans;  // forked, but their parent was killed before it could say so
     for (const auto& other : streams_)
       if (other->is_waiting && other->parent == pid && other->pid != pid) orphans.push_back(other->pid);
-    for (const std::uint32_t child : orphans) fork(*process, process->first_tid, child);
+    for (const std::uint32_t child : orphans) fork(*process, process->speaker(), child);
     if (!process->is_executing) end(*process, Op::exit);
   }
   std::erase_if(streams_, [&](const auto& s) { return s.get() == &stream; });
@@ -142,7 +142,7 @@ void CaptureRecorder::take(Stream& stream, const RawMessage& message) {
     case RawType::thread: return thread(process, message);
     case RawType::thread_exit:
       stamp(message.words[0]);
-      return emit(process, {.op = Op::thread_exit, .tid = static_cast<std::uint32_t>(message.words[1]), .name = {}});
+      return thread_exit(process, static_cast<std::uint32_t>(message.words[1]));
     case RawType::fork:
       stamp(message.words[0]);
       return fork(process, static_cast<std::uint32_t>(message.words[1]), static_cast<std::uint32_t>(message.words[2]));
@@ -182,6 +182,7 @@ void CaptureRecorder::hello_of_image(Stream& stream) {
   if (!is_exec) process = &add_process(stream.pid);
   process->is_executing = false, process->first_tid = stream.tid;
   process->threads.insert(stream.tid);
+  process->running = {stream.tid};
   stamp(stream.start_ns);
   emit(*process, {.op = is_exec ? Op::exec : Op::process, .tid = stream.tid, .name = stream.program});
   resume(stream);
@@ -222,7 +223,14 @@ void CaptureRecorder::thread(Process& process, const RawMessage& message) {
   e.op = Op::thread, e.stamp_ns = stamp(message.words[0]);
   e.tid = static_cast<std::uint32_t>(message.words[1]), e.value = message.words[2];
   process.threads.insert(static_cast<std::uint32_t>(e.value));
+  process.running.insert(static_cast<std::uint32_t>(e.value));
   emit(process, std::move(e));
+}
+
+// The last thread ends with its process, whose exit is to come.
+void CaptureRecorder::thread_exit(Process& process, std::uint32_t tid) {
+  if (process.running.size() < 2 || process.running.erase(tid) == 0) return;
+  emit(process, {.op = Op::thread_exit, .tid = tid, .name = {}});
 }
 
 void CaptureRecorder::fork(Process& parent, std::uint32_t tid, std::uint32_t pid) {
@@ -231,6 +239,7 @@ void CaptureRecorder::fork(Process& parent, std::uint32_t tid, std::uint32_t pid
   child.first_tid = tid;
   child.is_recorded = options_.children;
   if (child.is_recorded) child.threads.insert(tid);
+  child.running = {tid};
   emit(parent, {.op = Op::fork, .tid = tid, .value = child.pid, .new_tid = tid, .name = {}});
   if (Stream* stream = waiting_stream(pid)) resume(*stream);
   else expected_.insert(pid);
@@ -239,7 +248,7 @@ void CaptureRecorder::fork(Process& parent, std::uint32_t tid, std::uint32_t pid
 void CaptureRecorder::end(Process& process, Op op) {
   if (process.has_exited) return;
   process.has_exited = true;
-  emit(process, {.op = op, .tid = process.first_tid, .name = {}});
+  emit(process, {.op = op, .tid = process.speaker(), .name = {}});
 }
 
 }  // namespace collapsar

@@ -74,6 +74,7 @@ class CaptureRecorder {
   void area(Process& process, const RawMessage& message);
   void call(Process& process, const RawMessage& message);
   void thread(Process& process, const RawMessage& message);
+  void thread_exit(Process& process, std::uint32_t tid);
   void fork(Process& parent, std::uint32_t tid, std::uint32_t child);
   void end(Process& process, TraceEvent::Op op);
   void run(Process& process, TraceRun run);

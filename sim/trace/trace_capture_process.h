@@ -15,7 +15,12 @@ struct CaptureRecorder::Process {
   bool is_recorded = true;  // a forked child may be there without being recorded
   RawReferences words;
   CapturedSpace space;
-  std::set<std::uint32_t> threads;
+  std::set<std::uint32_t> threads;  // there ever were
+  std::set<std::uint32_t> running;  // of these
+  // One that can speak for the process: its first, as long as that runs.
+  std::uint32_t speaker() const {
+    return running.empty() || running.contains(first_tid) ? first_tid : *running.begin();
+  }
 };
 
 }  // namespace collapsar

@@ -98,6 +98,8 @@ def test_a_program_with_a_thread_and_a_child_that_executes_another(program, capt
     for line in (r"fork +1", r"exec +1", r"exit +2", r"thread +1", r"complete +yes", r"mappings +recorded"):
         assert re.search(line, text), text
     assert footprint(text) > PAGES
+    done = program("run", trace, "--variant", "never", "--check")
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_children_a_fork_is_told_but_not_followed(program, capture, touching):

@@ -196,6 +196,27 @@ TEST(Capture, AProcessThatIsKilledEndsWhereItsStreamEnds) {
   EXPECT_EQ(ops(flat), (std::vector<Op>{Op::process, Op::vma, Op::exit}));
 }
 
+// A thread that has exited says nothing more, its process's exit neither: the run would refuse it.
+TEST(Capture, TheLastThreadEndsWithItsProcess) {
+  const auto exit_of = [](std::uint64_t tid) { return Raw().message(RawType::thread_exit, {kStart + 250, tid}, ""); };
+  const auto last_events = [&](const std::vector<std::uint64_t>& exits) {
+    Recording r;
+    CaptureRecorder::Stream& s = r.stream(Raw().hello(7, 1, false).vma().references({load(0x11000)}));
+    r.recorder.put(s, Raw().message(RawType::thread, {kStart + 210, 1, 2}, "").references({load(0x12000)}, 2).bytes());
+    for (const std::uint64_t tid : exits) r.recorder.put(s, exit_of(tid).bytes());
+    r.recorder.put(s, Raw().end().bytes());
+    r.recorder.close(s);
+    std::vector<std::pair<Op, std::uint32_t>> found;
+    for (const TraceEvent& e : r.trace().events)
+      if (e.op == Op::thread_exit || e.op == Op::exit) found.emplace_back(e.op, e.tid);
+    return found;
+  };
+  using Ends = std::vector<std::pair<Op, std::uint32_t>>;
+  EXPECT_EQ(last_events({2, 1}), (Ends{{Op::thread_exit, 2}, {Op::exit, 1}}));
+  EXPECT_EQ(last_events({1, 2}), (Ends{{Op::thread_exit, 1}, {Op::exit, 2}}));
+  EXPECT_EQ(last_events({}), (Ends{{Op::exit, 1}}));
+}
+
 TEST(Capture, TakesBytesInPiecesOfAnySize) {
   const Raw raw = Raw().hello(7, 1, false).vma().references({load(0x11000), load(0x12000)}).end();
   const auto in_pieces = [&](std::size_t size) {
