@@ -82,9 +82,12 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
 TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
-      {"", "collapsar: no command; choose one of run, capture, sweep, scenario, trace, validate, config, or write collapsar --help\n"},
+      {"",
+       "collapsar: no command; choose one of run, capture, sweep, scenario, trace, validate, config, or write "
+       "collapsar --help\n"},
       {"rum x",
-       "collapsar: unknown command rum (known here: run, capture, sweep, scenario, trace, validate, config); did you mean run?\n"},
+       "collapsar: unknown command rum (known here: run, capture, sweep, scenario, trace, validate, config); did you "
+       "mean run?\n"},
       {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
       {"run --vairant a x.ctr",
        "collapsar: run: unknown option --vairant (known here: --help, --set, --variant, --out, --jobs, --json, "
