@@ -15,13 +15,11 @@ bool Cpu::issue_reference() {
   const Record& r = *work.next;
   if (!work.resuming && !start_reference(r)) return false;
   if (!arrive()) return false;
-  while (!has_room_for(r.kind))
-    if (!reap()) return wait();
-  if (work.page_offset == 0 && issue_known(r)) return work.resuming = false, ++work.next, true;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
       if (!reap()) return wait();
+    if (work.page_offset == 0 && issue_known(r)) break;
     const Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
     issue_piece(piece);
@@ -34,7 +32,7 @@ bool Cpu::issue_reference() {
 // is something else; nothing has been done that counts.
 bool Cpu::issue_known(const Record& r) {
   const std::uint64_t unit = caches_ ? 64 : kPageBytes;
-  if (r.size == 0 || (r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
+  if ((r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   std::int64_t at = at_;
   PhysAddr pa;

@@ -46,16 +46,23 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
     hit = find_l1(va, is_fetch, is_write);
     has_missed_l1 = !hit.leaf;
   }
-  if (hit.leaf) {
-    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
-    count_l1_hits(is_fetch, hit.size, 1);
-  } else {
+  if (!hit.leaf) {
     hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-    if (!hit.leaf || (is_write && !is_write_ready(Pte{*hit.leaf}))) return false;
-    count_l1_miss(is_fetch);
-    note_l2_hit(va, is_fetch, is_write, hit);
+    if (!hit.leaf || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
+  } else if (is_write && !is_write_ready(Pte{*hit.leaf})) {
+    return false;
+  } else {
+    count_l1_hits(is_fetch, hit.size, 1);
   }
   pa = physical(Pte{*hit.leaf}, hit.size, va);
+  return true;
+}
+
+// An L2 hit that needs no walk, counted with its L1 miss. False: it needs one, or is not allowed.
+bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
+  if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
+  count_l1_miss(is_fetch);
+  note_l2_hit(va, is_fetch, is_write, hit);
   return true;
 }
 
@@ -134,12 +141,7 @@ TlbEntry Mmu::walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool 
 
 bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (hit.leaf) {
-    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
-    count_l1_miss(is_fetch);
-    note_l2_hit(va, is_fetch, is_write, hit);
-    return true;
-  }
+  if (hit.leaf) return take_l2_hit(va, is_fetch, is_write, hit);
   const PageTable::Leaf leaf = space_.table->lookup(va);
   if (refuses(leaf, is_fetch, is_write)) return false;
   count_l1_miss(is_fetch), count_l2_miss(va, is_fetch);

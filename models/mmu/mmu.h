@@ -3,6 +3,8 @@
 // Models:      L1 instruction and data TLBs, L2 (unified or split), the walker. A walk fills L1 and L2; an L2 hit fills
 //              L1; an eviction in one level leaves the other alone. A write that hits a clean entry walks again for the
 //              dirty bit.
+// Simplified:  with fixed_walk a walk reads no memory, waits for no walker and merges with none, fills the TLBs when it
+//              begins, and what waits for it is not in stall_cycles.
 // Time:        an L1 hit is free, an L2 hit adds l2_latency; walks take their reads, or as long as fixed_walk says.
 // Owns:        the TLBs and the walker of one CPU.
 // Source:      design, section 5; Intel SDM Vol. 3A, "Caching Translation Information".
@@ -134,6 +136,7 @@ class Mmu {
   static bool refuses(const PageTable::Leaf& leaf, bool is_fetch, bool is_write);
   void count_l2_miss(VirtAddr va, bool is_fetch);
   TlbEntry walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at);
+  bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   void note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);

@@ -118,7 +118,8 @@ class EventQueue {
   class Running;  // marks this thread as running the queue, for as long as it lives
   static constexpr Time kNoTime = Time::min();
   Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
-  static constexpr std::uint32_t kNearby = 32;   // entries in near_: an insertion moves half of them at the worst
+  static constexpr std::uint32_t kNearby =
+      32;  // entries in near_; ours: a CPU with its misses and a memory controller have fewer
   static constexpr std::uint32_t kInNear = ~0U;  // in place of a heap index
   void step();
   void insert(const Entry& entry);
