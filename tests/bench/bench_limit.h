@@ -16,7 +16,7 @@ namespace collapsar {
 
 class BareTlb {
  public:
-  BareTlb() { std::memset(this, 0xff, sizeof *this); }
+  BareTlb() { std::memset(l1_, 0xff, sizeof l1_), std::memset(l2_, 0xff, sizeof l2_); }
 
   // Returns whether L1 missed.
   bool access(std::uint32_t page) {
@@ -30,7 +30,7 @@ class BareTlb {
     if (is_miss) access_l2(page);
     return is_miss;
   }
-  std::uint64_t l2_misses() const { return ~l2_misses_; }
+  std::uint64_t l2_misses() const { return l2_misses_; }
 
  private:
   static constexpr std::uint32_t kSets1 = 16, kWays1 = 4, kSets2 = 128, kWays2 = 12;
@@ -53,14 +53,14 @@ class BareTlb {
 #else
     while (way < kWays2 && set[way] != page) ++way;
 #endif
-    if (way == kWays2) --l2_misses_, --way;
+    if (way == kWays2) ++l2_misses_, --way;
     std::memmove(set + 1, set, way * sizeof *set);
     set[0] = page;
   }
 
   alignas(64) std::uint32_t l1_[kSets1][kWays1];
   alignas(64) std::uint32_t l2_[kSets2][16];
-  std::uint64_t l2_misses_;  // counted down from ~0
+  std::uint64_t l2_misses_ = 0;
 };
 
 }  // namespace collapsar

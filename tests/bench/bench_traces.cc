@@ -12,11 +12,16 @@
 // over 1 GiB; `rand4G` 4 GiB at random. Traces: every `.ctr` file of the folder that the environment variable COLLAPSAR_TRACES
 // names (without it: of traces/).
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "sim/core/random.h"
 #include "sim/run/experiment.h"
