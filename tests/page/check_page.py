@@ -5,7 +5,7 @@ What is drawn is read back from the canvases, not believed: each plot over time 
 variant's colour must be seen in some plot; each map must show the colours of its states; each histogram its bars. On a
 phone-wide window nothing may stick out. Then the page is broken in several ways, and each must be found.
 
-Usage: check_page.py PROGRAM CONFIG...      exit status 77: there is no Chromium here
+Usage: check_page.py PROGRAM CONFIG...
 """
 
 import json
@@ -17,7 +17,6 @@ import sys
 import tempfile
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SKIPPED = 77
 
 # In front of everything else: keeps what goes wrong, content-security violations included.
 WATCH = """<script>
@@ -170,8 +169,7 @@ def check_the_check(page, folder):
 
 def main():
     if not browser():
-        print("no Chromium here: apt-get install chromium")
-        sys.exit(SKIPPED)
+        sys.exit("no Chromium here; as root: apt-get install chromium")
     program, configs = sys.argv[1], sys.argv[2:]
     with tempfile.TemporaryDirectory(prefix="collapsar-page-") as scratch:
         folder = pathlib.Path(scratch)
