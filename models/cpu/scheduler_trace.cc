@@ -256,17 +256,18 @@ void Scheduler::run_kernel(CpuId cpu, Duration work, Event& done) {
   queue_.schedule_after(done, work);
 }
 
-// At the end of the trace nothing is left to do but what belongs to nobody.
+// At the end of the trace nothing is left to do but what belongs to nobody; others of its process may wait for it.
 void Scheduler::refuse_leftovers() const {
   for (const auto& t : threads_) {
-    if (t->queue.empty()) continue;
-    SIM_ASSERT(!t->is_alive(), "thread {}.{} waits for ever with {} items queued", t->pid, t->tid, t->queue.size());
+    if (t->queue.empty() || t->is_alive()) continue;
     const char* const why = t->state == Thread::State::done ? "after its exit" : "before its process is there";
     throw TraceError(
         fmt::format("thread {} of process {}: {} runs and events {}; a `process`, `fork` or `thread` event "
                     "starts a thread and must come first",
                     t->tid, t->pid, t->queue.size(), why));
   }
+  for (const auto& t : threads_)
+    SIM_ASSERT(t->queue.empty(), "thread {}.{} waits for ever with {} items queued", t->pid, t->tid, t->queue.size());
 }
 
 }  // namespace collapsar

@@ -20,6 +20,7 @@ PROGRAM = f"""
     static char *area;
     static void *touch(void *unused) {{
       for (int i = 0; i < {PAGES}; ++i) area[4096L * i] = 1;
+      usleep(100000);  // whoever joins waits in the kernel, and is written to there after this thread has gone
       return unused;
     }}
     int main(int argc, char **argv) {{

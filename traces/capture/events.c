@@ -187,13 +187,17 @@ static void post_syscall(ThreadId tid, UInt number, UWord* args, UInt count, Sys
 
 static Bool is_by_kernel(CorePart part) { return part == Vg_CoreSysCall || part == Vg_CoreSignal; }
 
-static void kernel_access(CorePart part, enum RefKind kind, Addr address, SizeT size, UInt protection) {
+// A call that blocked ends in its own thread, while another one's references may have been the last.
+static void kernel_access(CorePart part, ThreadId tid, enum RefKind kind, Addr address, SizeT size) {
   if (!is_announced || !is_by_kernel(part) || size == 0) return;
-  if (VG_(am_is_valid_for_client)(address, size, protection)) stream_kernel_access(kind, address, size);
+  const UInt protection = kind == kKernelWrite ? VKI_PROT_WRITE : VKI_PROT_READ;
+  if (!VG_(am_is_valid_for_client)(address, size, protection)) return;
+  stream_thread(number_of(tid));
+  stream_kernel_access(kind, address, size);
 }
 
 static void kernel_reads(CorePart part, ThreadId tid, const HChar* what, Addr address, SizeT size) {
-  kernel_access(part, kKernelRead, address, size, VKI_PROT_READ);
+  kernel_access(part, tid, kKernelRead, address, size);
 }
 
 static void kernel_reads_text(CorePart part, ThreadId tid, const HChar* what, Addr address) {
@@ -201,12 +205,12 @@ static void kernel_reads_text(CorePart part, ThreadId tid, const HChar* what, Ad
   while (VG_(am_is_valid_for_client)(address + size, 1, VKI_PROT_READ)) {
     const Addr page_end = (address + size) / VKI_PAGE_SIZE * VKI_PAGE_SIZE + VKI_PAGE_SIZE;
     while (address + size < page_end)
-      if (*(const HChar*)(address + size++) == 0) return kernel_access(part, kKernelRead, address, size, VKI_PROT_READ);
+      if (*(const HChar*)(address + size++) == 0) return kernel_access(part, tid, kKernelRead, address, size);
   }
 }
 
 static void kernel_writes(CorePart part, ThreadId tid, Addr address, SizeT size) {
-  kernel_access(part, kKernelWrite, address, size, VKI_PROT_WRITE);
+  kernel_access(part, tid, kKernelWrite, address, size);
 }
 
 static void finish(Int exit_code) {
