@@ -11,9 +11,13 @@ PACKAGES=(
   libboost-program-options-dev libfmt-dev libyaml-cpp-dev libzstd-dev     # program
   nlohmann-json3-dev robin-map-dev
   zlib1g-dev liblzma-dev libbz2-dev libminizip-dev                        # packed traces
+  valgrind                                                                # collapsar capture
   libgtest-dev libgmock-dev libbenchmark-dev                              # tests and benchmark
   pybind11-dev python3-dev python3-numpy python3-pandas python3-pytest    # Python package and its tests
   python3-matplotlib python3-dask python3-distributed                     # plots; sweeps on a cluster
+)
+TEST_PACKAGES=(
+  chromium                                                                # looks at report.html, headless
 )
 
 fail() { echo "setup.sh: $*" >&2; exit 1; }
@@ -57,7 +61,7 @@ case "${1:-}" in
     exec build/release/collapsar run configs/quickstart.yaml "${@:2}"
     ;;
   test)
-    install_packages "${PACKAGES[@]}"
+    install_packages "${PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     build
     exec ctest --preset release "${@:2}"
     ;;

@@ -5,7 +5,8 @@ if(TARGET collapsar)
 endif()
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY traces DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar
-        FILES_MATCHING PATTERN "*.ctr" PATTERN "README.md")  # the quickstart finds ../traces beside configs
+        FILES_MATCHING PATTERN "*.ctr" PATTERN "README.md"  # the quickstart finds ../traces beside configs
+        PATTERN "capture/*.[ch]" PATTERN "capture/COPYING")  # compiled by `collapsar capture` on first use
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # In the build tree the program looks beside itself for what an installed one finds in ../share.

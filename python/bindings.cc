@@ -62,7 +62,9 @@ Records records_of(const ArrayTrace& trace) { return Records(py::ssize_t(trace.r
 
 Answer answer_of(const Request& request) {
   if (!request.out.empty()) prepare_report_directory(request.out);
-  Answer answer = answer_of(run_experiment(request.config, request.options), request.options.why);
+  RunOptions options = request.options;
+  options.record = !request.out.empty();
+  Answer answer = answer_of(run_experiment(request.config, options), request.options.why);
   if (!request.out.empty()) write_report(answer.result, request.out, request.options.why);
   return answer;
 }

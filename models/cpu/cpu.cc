@@ -141,9 +141,10 @@ Cpu::Stop Cpu::run_hits() {
   return caches_ ? run_hits_as<true, Style::paced>() : run_hits_as<false, Style::paced>();
 }
 
-// Whether the reference needs no more than the first levels; then its page (and line) there are most recent.
+// Whether the reference needs no more than the first levels, or no time for it; then it is counted, and its page (and line)
+// there are most recent.
 template <bool kCaches>
-bool Cpu::hits(const Record& r, PageSize& size) {
+bool Cpu::hits(const Record& r, std::int64_t start) {
   constexpr std::uint64_t kUnit = kCaches ? 64 : kPageBytes;  // one look-up per line, or per page
   const bool crosses = (r.va & (kUnit - 1)) + r.size > kUnit;
   if (crosses || ((r.flags & dependence_mask_) | dependence_always_)) [[unlikely]]
@@ -151,12 +152,17 @@ bool Cpu::hits(const Record& r, PageSize& size) {
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
   has_missed_l1_ = !hit.leaf;
-  if (!hit.leaf || (writes && !Mmu::is_write_ready(Pte{*hit.leaf}))) [[unlikely]]
+  if (!hit.leaf) [[unlikely]] {
+    if (kCaches || !mmu_.is_free() || !mmu_.translate_free({r.va}, is_fetch, writes, start)) return false;
+    return has_missed_l1_ = false, true;
+  }
+  if (writes && !Mmu::is_write_ready(Pte{*hit.leaf})) [[unlikely]]
     return false;
-  size = hit.size;
-  if (!kCaches) return true;
-  if (is_fetch) return !has_l1i_;
-  return caches_->hit_l1d(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va}), writes);
+  if (kCaches && is_fetch && has_l1i_) return false;
+  if (kCaches && !is_fetch && !caches_->hit_l1d(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va}), writes))
+    return false;
+  mmu_.count_l1_hits(is_fetch, hit.size, 1);
+  return true;
 }
 
 // Runs references while nothing else in the machine is due, all hit, and the window has room. A reference that does not
@@ -179,12 +185,10 @@ Cpu::Stop Cpu::run_hits_as() {
     const std::int64_t start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
     const bool is_stalled =
         instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
-    PageSize size = PageSize::k4K;
     if (start > limit) why = Stop::not_due;
     else if (is_stalled) why = Stop::stalled;
-    else if (!hits<kCaches>(r, size)) why = Stop::slow;
+    else if (!hits<kCaches>(r, start)) why = Stop::slow;
     if (why != Stop::used_up) break;
-    mmu_.count_l1_hits(r.kind == RefKind::fetch, size, 1);
     ++stats_.refs_by[unsigned(r.kind)];
     if (reads_data(r.kind)) load_at = start;
     if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));

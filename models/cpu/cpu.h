@@ -121,7 +121,7 @@ class Cpu : public InterruptSink {
   void give_stolen_time();
   Stop run_hits();
   template <bool kCaches>
-  [[gnu::always_inline]] inline bool hits(const Record& r, PageSize& size);
+  [[gnu::always_inline]] inline bool hits(const Record& r, std::int64_t start);
   template <bool kCaches, Style kStyle>
   Stop run_hits_as();
   void wait_for_next();
@@ -170,6 +170,8 @@ class Cpu : public InterruptSink {
   void translate_in_l2(Piece piece);
   void to_replay(Piece piece, bool needs_fault);
   bool settle_replay();
+  void begin_walk(const Piece& piece, std::int64_t at);
+  void walk_fixed(const Piece& piece, std::int64_t at);
   Slot& start_walk(const Piece& piece, std::int64_t at);
   void walk_due(Slot& slot);
   void walked(Slot& slot);

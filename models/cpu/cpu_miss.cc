@@ -15,13 +15,11 @@ bool Cpu::issue_reference() {
   const Record& r = *work.next;
   if (!work.resuming && !start_reference(r)) return false;
   if (!arrive()) return false;
-  while (!has_room_for(r.kind))
-    if (!reap()) return wait();
-  if (work.page_offset == 0 && issue_known(r)) return work.resuming = false, ++work.next, true;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
       if (!reap()) return wait();
+    if (work.page_offset == 0 && issue_known(r)) break;
     const Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
     issue_piece(piece);
@@ -34,7 +32,7 @@ bool Cpu::issue_reference() {
 // is something else; nothing has been done that counts.
 bool Cpu::issue_known(const Record& r) {
   const std::uint64_t unit = caches_ ? 64 : kPageBytes;
-  if (r.size == 0 || (r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
+  if ((r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   std::int64_t at = at_;
   PhysAddr pa;
@@ -110,7 +108,7 @@ void Cpu::issue_piece(Piece piece) {
   }
   if (mmu_.ideal()) return access(piece, nullptr, mmu_.translate_ideally(piece.va, false, true, false), at_);
   piece.repeated = true;
-  start_walk(piece, at_);
+  begin_walk(piece, at_);
 }
 
 void Cpu::translate_in_l2(Piece piece) {
@@ -127,13 +125,13 @@ void Cpu::translate_in_l2(Piece piece) {
   if (mmu_.lookup_l2(piece.va, is_fetch, writes, entry)) {
     if (writes && !entry.leaf.writable()) return to_replay(piece, true);
     piece.repeated = writes && !entry.leaf.dirty();
-    if (piece.repeated) start_walk(piece, known_at);
+    if (piece.repeated) begin_walk(piece, known_at);
     else access(piece, nullptr, Mmu::physical(entry.leaf, entry.size, piece.va), known_at);
     return;
   }
   piece.was_miss = true;
-  if (mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, false);
-  start_walk(piece, known_at);
+  if (!mmu_.has_fixed_walks() && mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, false);
+  begin_walk(piece, known_at);
 }
 
 // --- faults ---
@@ -152,7 +150,8 @@ bool Cpu::settle_replay() {
   if (!is_quiet()) return wait();
   if (!arrive()) return false;
   Piece& first = work_->replay.front();
-  if (mmu_.ideal() && mmu_.would_fault(first.va, first.is_fetch(), first.writes())) first.needs_fault = true;
+  const bool is_answered_at_once = mmu_.ideal() || mmu_.has_fixed_walks();
+  if (is_answered_at_once && mmu_.would_fault(first.va, first.is_fetch(), first.writes())) first.needs_fault = true;
   if (first.needs_fault) {
     client_.fault(*this, first.va, first.is_fetch() ? Access::execute : first.writes() ? Access::write : Access::read);
     return false;
@@ -164,11 +163,29 @@ bool Cpu::settle_replay() {
     return true;
   }
   const std::int64_t delay = first.repeated ? 0 : std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  if (mmu_.has_fixed_walks()) {
+    const Piece piece = first;
+    work_->replay.erase(work_->replay.begin());
+    return walk_fixed(piece, at_ + delay), true;
+  }
   start_walk(first, at_ + delay).is_serial = true;
   return wait();
 }
 
 // --- translation ---
+
+void Cpu::begin_walk(const Piece& piece, std::int64_t at) {
+  if (!mmu_.has_fixed_walks()) return void(start_walk(piece, at));
+  if (mmu_.would_fault(piece.va, piece.is_fetch(), piece.writes())) return to_replay(piece, true);
+  walk_fixed(piece, at);
+}
+
+// Requires: !would_fault().
+void Cpu::walk_fixed(const Piece& piece, std::int64_t at) {
+  const TlbEntry entry = mmu_.walk_fixed(piece.va, piece.is_fetch(), piece.writes(), piece.was_miss, at);
+  at += std::int64_t{mmu_.fixed_walk()} * Clock::kSubcycles;
+  access(piece, nullptr, Mmu::physical(entry.leaf, entry.size, piece.va), at);
+}
 
 Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
   Slot& slot = take_slot(piece);

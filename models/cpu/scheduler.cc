@@ -167,6 +167,7 @@ void Scheduler::dispatch() {
 void Scheduler::put_on(CpuState& c, Thread& t) {
   t.state = Thread::State::running, t.cpu = &c, t.last_cpu = c.cpu->id();
   c.thread = &t, c.slice_is_over = false;
+  t.on_cpu_since = queue_.now();
   queue_.cancel(c.slice_over_);
   c.before = counters_of(*c.cpu);
   const AddressSpaceRoot root = syscalls_->root_of(t.task);
@@ -183,6 +184,7 @@ void Scheduler::put_on(CpuState& c, Thread& t) {
 
 void Scheduler::take_off(Thread& t) {
   CpuState& c = *t.cpu;
+  draw_thread(t);
   c.cpu->end();
   account(c);
   c.thread = nullptr, t.cpu = nullptr;
@@ -242,10 +244,12 @@ void Scheduler::fault(Cpu& cpu, VirtAddr va, Access access) {
   Thread& t = *cpus_[cpu.id()]->thread;
   t.fault.task = t.task, t.fault.cpu = cpu.id(), t.fault.va = va, t.fault.access = access;
   t.fault.outcome = FaultRequest::Outcome::resolved, t.fault.done = &t.fault_over_;
+  enter_kernel(t, "page fault", SpanNote::address("address", va));
   faults_->handle_fault(t.fault);
 }
 
 void Scheduler::fault_over(Thread& t) {
+  leave_kernel(t);
   const FaultRequest::Outcome outcome = t.fault.outcome;
   const bool is_first_no = t.work.settle_fault(outcome == FaultRequest::Outcome::resolved);
   if (is_first_no) ++(outcome == FaultRequest::Outcome::protection ? stats_.protection : stats_.outside_vma);
@@ -253,31 +257,6 @@ void Scheduler::fault_over(Thread& t) {
   make_runnable(t);
   dispatch();
 }
-
-// --- sleeping ---
-
-void Scheduler::sleep_until(Thread& t, Time moment) {
-  take_off(t);
-  t.state = Thread::State::sleeping;
-  queue_.schedule(t.sleep_over_, moment);
-}
-
-void Scheduler::sleep_over(Thread& t) {
-  if (t.in_event) return event_returned(t);
-  t.state = Thread::State::waiting;
-  look_around();
-}
-
-void Scheduler::task_sleeps(TaskId task) {
-  if (task >= by_task_.size() || !by_task_[task]) return;
-  Thread& t = *by_task_[task];
-  if (!t.cpu) return;
-  take_off(t);
-  t.state = Thread::State::sleeping;
-  dispatch();
-}
-
-void Scheduler::task_wakes(TaskId) {}
 
 // --- accounts and the end ---
 

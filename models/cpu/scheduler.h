@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "models/cpu/cpu.h"
+#include "sim/core/span.h"
 
 namespace collapsar {
 
@@ -77,6 +78,9 @@ class Scheduler : public CpuClient, public CpuPort {
   // every thread is done.
   std::function<void()> on_warmup, on_end;
   bool finished() const { return is_finished_; }
+  // Before prepare(): who draws which thread is on which CPU, and its faults and calls. nullptr: nobody.
+  void set_spans(SpanSink* sink) { spans_ = sink; }
+  void cut_spans();  // what is under way is drawn up to now
 
   std::uint64_t references_started() const { return references_started_; }  // handed to CPUs so far
   const SchedulerStats& stats() const { return stats_; }
@@ -119,6 +123,8 @@ class Scheduler : public CpuClient, public CpuPort {
   void start_event(CpuState& c, Thread& t);
   void event_returned(Thread& t);
   void after_event(Thread& t, const TraceEvent& event);
+  void sleep_until(Thread& t, Time moment);
+  void sleep_over(Thread& t);
   void refuse_leftovers() const;
   static void translate(const TraceEvent& event, SyscallRequest& call);
 
@@ -137,12 +143,15 @@ class Scheduler : public CpuClient, public CpuPort {
   void put_on(CpuState& c, Thread& t);
   void take_off(Thread& t);
   void proceed(CpuState& c, Thread& t);
-  void sleep_until(Thread& t, Time moment);
-  void sleep_over(Thread& t);
   void fault_over(Thread& t);
   void slice_over(CpuState& c);
   void account(CpuState& c);
   void check_end();
+
+  // scheduler_spans.cc
+  void draw_thread(const Thread& t) const;
+  void enter_kernel(Thread& t, std::string_view why, SpanNote note = {});
+  void leave_kernel(Thread& t) const;
 
   EventQueue& queue_;
   const CpuConfig& config_;
@@ -168,6 +177,7 @@ class Scheduler : public CpuClient, public CpuPort {
   std::uint64_t pass_ = 0;
   std::int64_t pass_start_ns_ = 0, last_stamp_ns_ = 0;  // stamps go on from one pass to the next
   bool is_started_ = false, is_warm_ = false, is_exhausted_ = false, is_finished_ = false;
+  SpanSink* spans_ = nullptr;
   bool has_news_ = false;  // a thread that had nothing to do was given something
   SchedulerStats stats_;
 };

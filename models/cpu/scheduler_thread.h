@@ -52,6 +52,10 @@ struct Scheduler::Thread {
   bool is_busy = false;  // has references that may still be under way
   bool in_event = false;
   bool is_skipped = false;  // the event under way changes nothing
+  // For whoever draws: since when it is on its CPU, and there in the kernel, for what.
+  Time on_cpu_since{}, in_kernel_since{};
+  std::string_view in_kernel{};
+  SpanNote in_kernel_note{};
   FaultRequest fault;
   SyscallRequest call;
   TraceEvent event;

@@ -189,11 +189,13 @@ void Scheduler::start_event(CpuState& c, Thread& t) {
   if (t.event.op == Op::exit) t.process->is_alive = false, --alive_;
   translate(t.event, t.call);
   t.call.task = t.task, t.call.cpu = c.cpu->id(), t.call.done = &t.event_returned_;
+  enter_kernel(t, name_of(t.event.op), SpanNote::count("number", stats_.events));
   syscalls_->syscall(t.call);
 }
 
 void Scheduler::event_returned(Thread& t) {
   ++stats_.events;
+  leave_kernel(t);
   t.in_event = false;
   t.process->events.pop_front();
   if (config_.interleave == Interleave::trace) file_order_.pop_front();
@@ -219,6 +221,31 @@ void Scheduler::after_event(Thread& t, const TraceEvent& event) {
   if (event.op == Op::exit) end_process(*t.process);
 }
 
+// --- sleeping ---
+
+void Scheduler::sleep_until(Thread& t, Time moment) {
+  take_off(t);
+  t.state = Thread::State::sleeping;
+  queue_.schedule(t.sleep_over_, moment);
+}
+
+void Scheduler::sleep_over(Thread& t) {
+  if (t.in_event) return event_returned(t);
+  t.state = Thread::State::waiting;
+  look_around();
+}
+
+void Scheduler::task_sleeps(TaskId task) {
+  if (task >= by_task_.size() || !by_task_[task]) return;
+  Thread& t = *by_task_[task];
+  if (!t.cpu) return;
+  take_off(t);
+  t.state = Thread::State::sleeping;
+  dispatch();
+}
+
+void Scheduler::task_wakes(TaskId) {}
+
 // A thread in MADV_COLLAPSE does that work itself and waits for it in its call: nothing is taken from it.
 void Scheduler::run_kernel(CpuId cpu, Duration work, Event& done) {
   constexpr std::uint32_t kMadvCollapse = 25;  // asm-generic/mman-common.h
@@ -229,17 +256,18 @@ void Scheduler::run_kernel(CpuId cpu, Duration work, Event& done) {
   queue_.schedule_after(done, work);
 }
 
-// At the end of the trace nothing is left to do but what belongs to nobody.
+// At the end of the trace nothing is left to do but what belongs to nobody; others of its process may wait for it.
 void Scheduler::refuse_leftovers() const {
   for (const auto& t : threads_) {
-    if (t->queue.empty()) continue;
-    SIM_ASSERT(!t->is_alive(), "thread {}.{} waits for ever with {} items queued", t->pid, t->tid, t->queue.size());
+    if (t->queue.empty() || t->is_alive()) continue;
     const char* const why = t->state == Thread::State::done ? "after its exit" : "before its process is there";
     throw TraceError(
         fmt::format("thread {} of process {}: {} runs and events {}; a `process`, `fork` or `thread` event "
                     "starts a thread and must come first",
                     t->tid, t->pid, t->queue.size(), why));
   }
+  for (const auto& t : threads_)
+    SIM_ASSERT(t->queue.empty(), "thread {}.{} waits for ever with {} items queued", t->pid, t->tid, t->queue.size());
 }
 
 }  // namespace collapsar

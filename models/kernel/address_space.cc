@@ -19,9 +19,10 @@ AddressSpace::AddressSpace(KernelContext& kernel, Asid asid, std::uint32_t pid)
     : kernel_(kernel),
       asid_(asid),
       pid_(pid),
-      mmap_lock_(kernel.queue, &kernel.stats.stall.mmap_lock_ns, &kernel.stats.stall.collapse_ns),
+      mmap_lock_(kernel.queue,
+                 {&kernel.stats.stall.mmap_lock_ns, &kernel.stats.stall.collapse_ns, kernel.spans, "mmap_lock", pid}),
       table_(kernel.memory, kernel.page_table_levels),
-      pte_stalls_{nullptr, &kernel.stats.stall.collapse_ns} {}
+      pte_stalls_{nullptr, &kernel.stats.stall.collapse_ns, kernel.spans, "page-table lock", pid} {}
 
 AddressSpace::~AddressSpace() = default;
 
@@ -173,7 +174,7 @@ void AddressSpace::unlock_pte_table(VirtAddr base) {
   pte_locks_.erase(lock);
   while (waiter) {
     TimedRwLock::Waiter* const next = std::exchange(waiter->next, nullptr);
-    pte_stalls_.record(*waiter, kernel_.queue.now() - waiter->since);
+    pte_stalls_.record(*waiter, kernel_.queue.now());
     kernel_.queue.schedule(*waiter->granted, kernel_.queue.now());
     waiter = next;
   }

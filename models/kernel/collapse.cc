@@ -28,7 +28,12 @@ void Collapse::scan_and_collapse(Request& request) {
 Collapse::Context& Collapse::idle_context() {
   for (auto& context : contexts_)
     if (!context->busy()) return *context;
-  return *contexts_.emplace_back(std::make_unique<Context>(*this));
+  return *contexts_.emplace_back(std::make_unique<Context>(*this, contexts_.size()));
+}
+
+void Collapse::cut_spans() {
+  for (auto& context : contexts_)
+    if (context->busy()) context->end_spans("not finished");
 }
 
 void Collapse::Context::start(Request& asked) {
@@ -36,6 +41,8 @@ void Collapse::Context::start(Request& asked) {
   limits = collapse.limits_of(asked.owner, *asked.mm, asked.base);
   head = kNoPfn;
   cost = scan_cost = stall = Duration::zero();
+  const SpanTrack track = by_khugepaged() ? SpanTrack{"khugepaged"} : SpanTrack{"MADV_COLLAPSE", number};
+  steps.start(kernel.spans, track, kernel.queue.now());
   begin_scan();
 }
 
@@ -115,7 +122,7 @@ void Collapse::Context::lock_for_read() {
 
 void Collapse::Context::begin_revalidate() {
   held = Held::read;
-  spend(kernel.config.costs.collapse_lock / 2, &KhugepagedStats::cpu_commit, revalidate_);
+  spend(kernel.config.costs.collapse_lock / 2, &KhugepagedStats::cpu_commit, revalidate_, "revalidate");
 }
 
 void Collapse::Context::revalidate_done() {
@@ -186,11 +193,12 @@ void Collapse::Context::lock_for_write() {
 void Collapse::Context::begin_recheck() {
   held = Held::write;
   const Duration rest = kernel.config.costs.collapse_lock - kernel.config.costs.collapse_lock / 2;
-  spend(rest, &KhugepagedStats::cpu_commit, recheck_);
+  spend(rest, &KhugepagedStats::cpu_commit, recheck_, "revalidate");
 }
 
 void Collapse::Context::recheck_done() {
   if (const ScanResult result = revalidate(); result != ScanResult::SUCCEED) return fail(result);
+  steps.enter("wait for faults", kernel.queue.now());
   if (kernel.rules.per_vma_locks && !mm().vma_start_write(*vma, vma_drained_)) return;
   vma_drained();
 }
@@ -205,7 +213,9 @@ void Collapse::Context::vma_drained() {
 
 // --- helpers ---
 
-void Collapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end) {
+void Collapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end, std::string_view step) {
+  const std::string_view account = KhugepagedStats::name_of_phase(phase);
+  steps.enter(step.empty() ? account : step, kernel.queue.now(), account, work);
   cost += work;
   if (by_khugepaged()) {
     kernel.stats.khugepaged.*phase += work;
@@ -215,6 +225,7 @@ void Collapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, E
 }
 
 TimedRwLock::Waiter& Collapse::Context::wait_for(Event& granted) {
+  steps.enter("wait for lock", kernel.queue.now());
   waiter = {.granted = &granted, .owner = request->owner, .counts_as_stall = !by_khugepaged()};
   return waiter;
 }
@@ -243,11 +254,16 @@ void Collapse::Context::give_back_new_page() {
 
 void Collapse::Context::finish(ScanResult result) {
   request->result = result;
+  end_spans(name_of(result));
   record(result);
   if (kernel.observer) kernel.observer->pmd_scanned(as_scan());
   Event& done = *request->done;
   request = nullptr;
   kernel.queue.schedule(done, kernel.queue.now());
+}
+
+void Collapse::Context::end_spans(std::string_view result) {
+  steps.finish("range", SpanNote::address("base", request->base), SpanNote::word("result", result), kernel.queue.now());
 }
 
 KernelObserver::PmdScan Collapse::Context::as_scan() const {

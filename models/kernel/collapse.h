@@ -57,6 +57,7 @@ class Collapse {
   // Collapses that could start at this moment: ranges that pass the VMA test and have a PTE table. For the honest-time
   // line.
   std::uint64_t candidates(AddressSpace& mm) const;
+  void cut_spans();  // what is under way is drawn up to now
 
  private:
   struct Context;

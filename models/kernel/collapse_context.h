@@ -9,8 +9,11 @@
 namespace collapsar {
 
 struct Collapse::Context {
-  explicit Context(Collapse& owner)
-      : collapse(owner), kernel(owner.kernel_), bulk(owner.kernel_.queue, owner.kernel_.dram) {}
+  Context(Collapse& owner, std::size_t number_of_context)
+      : collapse(owner),
+        kernel(owner.kernel_),
+        number(std::uint32_t(number_of_context)),
+        bulk(owner.kernel_.queue, owner.kernel_.dram) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -80,7 +83,8 @@ struct Collapse::Context {
   std::array<Pte, kHugePages>& ptes() const { return PageTable::entries(table); }
   std::uint32_t pages_in(std::uint32_t first, std::uint32_t end) const;
   std::uint32_t present_pages() const;  // PTEs of the detached table that map a page of their own
-  void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
+  // `step`: its name where it is drawn; that of the phase if none is given.
+  void spend(Duration work, Duration KhugepagedStats::*phase, Event& end, std::string_view step = {});
   TimedRwLock::Waiter& wait_for(Event& granted);
   ScanResult revalidate();
   void put_back(Pfn folio);
@@ -89,12 +93,15 @@ struct Collapse::Context {
   void fail(ScanResult why);
   void give_back_new_page();
   void finish(ScanResult result);
+  void end_spans(std::string_view result);
   KernelObserver::PmdScan as_scan() const;
   void record(ScanResult result) const;
 
   Collapse& collapse;
   KernelContext& kernel;
+  const std::uint32_t number;  // of the context
   Request* request = nullptr;
+  StepSpans steps;
   enum class Held : std::uint8_t { none, read, write } held = Held::none;  // mmap_lock, once the collapse is attempted
   Limits limits;
   Pfn head = kNoPfn;                             // the new huge page

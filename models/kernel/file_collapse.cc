@@ -26,8 +26,13 @@ void FileCollapse::scan_and_collapse(Request& request) {
   Context* idle = nullptr;
   for (auto& context : contexts_)
     if (!context->busy()) idle = context.get();
-  if (!idle) idle = contexts_.emplace_back(std::make_unique<Context>(*this)).get();
+  if (!idle) idle = contexts_.emplace_back(std::make_unique<Context>(*this, contexts_.size())).get();
   idle->start(request);
+}
+
+void FileCollapse::cut_spans() {
+  for (auto& context : contexts_)
+    if (context->busy()) context->end_spans("not finished");
 }
 
 // --- the scan ---
@@ -39,6 +44,8 @@ void FileCollapse::Context::start(Request& asked) {
   head = kNoPfn;
   cost = Duration::zero();
   cache.hold(request->file);
+  const SpanTrack track = by_khugepaged() ? SpanTrack{"khugepaged"} : SpanTrack{"MADV_COLLAPSE of files", number};
+  steps.start(kernel.spans, track, kernel.queue.now());
   collapse.verdict(*request);  // how many entries there are to pay for; what they say is read at the end
   const Duration work = by_khugepaged() ? kernel.config.costs.scan_pte * request->looked_at : Duration::zero();
   spend(work, &KhugepagedStats::cpu_scan, scan_);
@@ -213,6 +220,7 @@ void FileCollapse::Context::read_file() {
   }
   collapse.reclaim_.batches().drain(request->cpu);
   if (pages == 0) return begin_rollback(ScanResult::FAIL);
+  steps.enter("read file", kernel.queue.now());
   kernel.queue.schedule_after(read_, kernel.config.costs.file_read * pages);
 }
 
@@ -225,6 +233,8 @@ void FileCollapse::Context::file_was_read() {
 // --- helpers ---
 
 void FileCollapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end) {
+  const std::string_view account = KhugepagedStats::name_of_phase(phase);
+  steps.enter(account, kernel.queue.now(), account, work);
   cost += work;
   if (by_khugepaged()) {
     kernel.stats.khugepaged.*phase += work;
@@ -233,8 +243,14 @@ void FileCollapse::Context::spend(Duration work, Duration KhugepagedStats::*phas
   kernel.cpus.run_kernel(request->cpu, work, end);
 }
 
+void FileCollapse::Context::end_spans(std::string_view result) {
+  steps.finish("file range", SpanNote::address("base", request->base), SpanNote::word("result", result),
+               kernel.queue.now());
+}
+
 void FileCollapse::Context::finish(ScanResult result) {
   request->result = result;
+  end_spans(name_of(result));
   if (request->collapse) request->collapse = result;
   record();
   report();

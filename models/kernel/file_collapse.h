@@ -49,6 +49,7 @@ class FileCollapse {
                FileTables& tables);
   ~FileCollapse();
   void scan_and_collapse(Request& request);
+  void cut_spans();  // what is under way is drawn up to now
   FileTables& tables() { return tables_; }
   FileWriteback& writeback() { return writeback_; }
 

@@ -13,8 +13,12 @@
 namespace collapsar {
 
 struct FileCollapse::Context {
-  explicit Context(FileCollapse& owner)
-      : collapse(owner), kernel(owner.kernel_), cache(*owner.kernel_.page_cache), copy(owner.kernel_) {}
+  Context(FileCollapse& owner, std::size_t number_of_context)
+      : collapse(owner),
+        kernel(owner.kernel_),
+        number(std::uint32_t(number_of_context)),
+        cache(*owner.kernel_.page_cache),
+        copy(owner.kernel_) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -62,13 +66,16 @@ struct FileCollapse::Context {
   void note_unmapped(AddressSpace& where, VirtRange range);
   void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
   void finish(ScanResult result);
+  void end_spans(std::string_view result);
   void record() const;
   void report() const;
 
   FileCollapse& collapse;
   KernelContext& kernel;
+  const std::uint32_t number;  // of the context
   PageCache& cache;
   Request* request = nullptr;
+  StepSpans steps;
   Pfn head = kNoPfn;             // the new huge page
   std::uint64_t next_index = 0;  // offset in the block
   std::vector<Pfn> taken;

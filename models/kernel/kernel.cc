@@ -66,6 +66,13 @@ void Kernel::thp_switched() {
   khugepaged_.start_or_stop();
 }
 
+void Kernel::cut_spans() {
+  collapse_.cut_spans();
+  file_collapse_.cut_spans();
+  khugepaged_.cut_spans();
+  reclaim_.cut_spans();
+}
+
 Kernel::~Kernel() = default;
 
 }  // namespace collapsar

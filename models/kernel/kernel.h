@@ -45,6 +45,10 @@ class Kernel {
   void follow_contents() { context_.follows_contents = true; }
   // nullptr: nobody watches.
   void set_observer(KernelObserver* observer) { context_.observer = observer; }
+  // Before the first process: who draws what daemons, reclaim, collapses and waiters of locks do.
+  void set_spans(SpanSink* sink) { context_.spans = sink; }
+  // What is under way is drawn up to now (end of a run).
+  void cut_spans();
   // SIM_ASSERTs every law of the kernel: frames conserved, counters and map counts agree with page tables, swap slots
   // with their users. Not at rest (a fault, collapse, system call or swap-out is under way), pages on their way between
   // two holders are tolerated.

@@ -10,6 +10,7 @@
 #include "models/mem/physical_memory.h"
 #include "models/mem/swap_device.h"
 #include "models/mmu/kernel_port.h"
+#include "sim/core/span.h"
 
 namespace collapsar {
 
@@ -37,6 +38,7 @@ struct KernelContext {
   bool follows_contents = false;
   bool is_zero_filled(Pfn pfn) const { return follows_contents && !memory.frame(pfn).is(Frame::kData); }
   KernelObserver* observer = nullptr;  // optional (observer.h)
+  SpanSink* spans = nullptr;           // nullptr: nobody draws
   PageCache* page_cache = nullptr;     // set by Kernel: VMA eligibility asks it about files
   RangeHistory* history = nullptr;     // set by Kernel
   HugeZeroPage* huge_zero = nullptr;   // set by Kernel

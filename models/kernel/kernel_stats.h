@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "models/kernel/scan_result.h"
 #include "sim/core/stats.h"
@@ -103,6 +104,16 @@ struct KhugepagedStats {
     v("cpu_ns.copy", cpu_copy, "ns", "copying, clearing and releasing pages");
     v("cpu_ns.commit", cpu_commit, "ns", "locks, revalidation and installing");
     v("cpu_ns.rollback", cpu_rollback, "ns", "putting a failed collapse back");
+  }
+  static constexpr std::string_view name_of_phase(Duration KhugepagedStats::*phase) {
+    if (phase == &KhugepagedStats::cpu_scan) return "scan";
+    if (phase == &KhugepagedStats::cpu_alloc) return "alloc";
+    if (phase == &KhugepagedStats::cpu_swapin) return "swapin";
+    if (phase == &KhugepagedStats::cpu_isolate) return "isolate";
+    if (phase == &KhugepagedStats::cpu_flush) return "flush";
+    if (phase == &KhugepagedStats::cpu_copy) return "copy";
+    if (phase == &KhugepagedStats::cpu_commit) return "commit";
+    return "rollback";
   }
   static const std::array<std::string, kScanResults> kScanPaths;  // "scan.SCAN_FAIL", ...
 };

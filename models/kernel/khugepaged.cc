@@ -38,6 +38,7 @@ void Khugepaged::start_or_stop() {
 
 // The cursor is given up; its slot goes if its process has exited.
 void Khugepaged::stop() {
+  draw_activation();
   state_ = State::stopped;
   kernel_.queue.cancel(wake_);
   kernel_.queue.cancel(alloc_slept_event_);
@@ -109,6 +110,7 @@ void Khugepaged::remove_slot(AddressSpace& mm) {
 
 void Khugepaged::wake() {
   ++stats().wakeups;
+  woke_at_ = kernel_.queue.now();
   state_ = State::scanning;
   wakes_now_ = false;
   budget_ = knobs().pages_to_scan;
@@ -139,16 +141,19 @@ void Khugepaged::mm_left() {
 void Khugepaged::sleep_for_alloc() {
   alloc_slept_ = true;
   state_ = State::alloc_sleep;
+  alloc_sleep_from_ = kernel_.queue.now();
   kernel_.queue.schedule_after(alloc_slept_event_, knobs().alloc_sleep);
 }
 
 void Khugepaged::alloc_slept() {
+  draw("alloc sleep", alloc_sleep_from_, kernel_.queue.now(), {});
   state_ = State::scanning;
   scan_next_mm();
 }
 
 // khugepaged_wait_work
 void Khugepaged::wait_for_work() {
+  draw_activation();
   if (scan_.mm_head.empty()) {
     state_ = State::no_work;
     return;
@@ -161,6 +166,7 @@ void Khugepaged::wait_for_work() {
 
 void Khugepaged::take_up_mm() {
   last_result_ = ScanResult::FAIL;
+  took_up_at_ = kernel_.queue.now();
   if (!scan_.mm_slot) {
     scan_.mm_slot = &scan_.mm_head.front();
     scan_.address = {};
@@ -271,6 +277,7 @@ void Khugepaged::count_range(ScanResult result, std::uint64_t looked_at) {
 
 void Khugepaged::leave_mm(Walk how) {
   AddressSpace& mm = *scan_.mm_slot->mm;
+  draw_visit();
   if (holds_mmap_lock_) mm.mmap_lock().release_read();
   holds_mmap_lock_ = false;
   const bool is_done_with = mm.exited() || (kernel_.rules.disabled_mm_ends_its_turn && mm.thp_disabled());
@@ -291,6 +298,8 @@ void Khugepaged::advance_cursor() {
 void Khugepaged::spend(Duration work, Event& end) {
   stats().cpu += work;
   stats().cpu_scan += work;
+  const Time now = kernel_.queue.now();
+  draw("scan", now, now + work, SpanNote::word("account", "scan"), SpanNote::time("cpu_ns", work));
   kernel_.cpus.run_kernel(knobs().cpu.cpu, work, end);
 }
 

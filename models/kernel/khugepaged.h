@@ -61,6 +61,7 @@ class Khugepaged : public KhugepagedEntry {
   std::uint64_t ranges_per_wakeup() const;
   enum class State : std::uint8_t { stopped, no_work, scan_sleep, scanning, alloc_sleep };
   State state() const { return state_; }
+  void cut_spans();  // what is under way is drawn up to now
   // Between activations, or without work: nothing happens before its sleep ends or somebody wakes it.
   bool asleep() const {
     return state_ != State::scanning && state_ != State::alloc_sleep && !(wake_.pending() && wakes_now_);
@@ -112,6 +113,10 @@ class Khugepaged : public KhugepagedEntry {
   const KhugepagedConfig& knobs() const { return kernel_.config.khugepaged; }
   KhugepagedStats& stats() const { return kernel_.stats.khugepaged; }
   void spend(Duration work, Event& end);
+  // khugepaged_spans.cc
+  void draw(std::string_view name, Time begin, Time end, SpanNote first, SpanNote second = {}) const;
+  void draw_visit() const;
+  void draw_activation() const;
 
   KernelContext& kernel_;
   Collapse& collapse_;
@@ -125,6 +130,7 @@ class Khugepaged : public KhugepagedEntry {
   std::uint64_t budget_ = 0, progress_ = 0;  // pages_to_scan, read once per activation; how much of it is used
   unsigned pass_through_head_ = 0;
   bool alloc_slept_ = false;  // in this activation
+  Time woke_at_{}, took_up_at_{}, alloc_sleep_from_{};
   ScanResult last_result_ = ScanResult::FAIL;
   Walk walk_ = Walk::at_end;  // what follows the VMAs that are being skipped
   VirtAddr vma_end_{};        // of the aligned part of the VMA under the cursor

@@ -14,6 +14,7 @@ void Reclaim::wake_kswapd() {
   if (kswapd.busy || kswapd.failures >= kMostFailures) return;
   if (kernel_.memory.free_pages() > kernel_.memory.watermarks().high || lru_.entries() == 0) return;
   kswapd.busy = true;
+  kswapd.began = kernel_.queue.now();
   kswapd.since_progress = 0;
   next_batch(kswapd);
 }
@@ -62,6 +63,7 @@ Reclaim::Worker& Reclaim::new_worker() {
   worker->waiting = worker->others_freed = false;
   worker->since_progress = worker->freed = worker->sent = worker->writes = 0;
   worker->debt = {};
+  worker->began = kernel_.queue.now();
   return *worker;
 }
 
@@ -69,6 +71,7 @@ Reclaim::Worker& Reclaim::new_worker() {
 
 void Reclaim::next_batch(Worker& worker) {
   worker.waiting = false;
+  worker.batch_began = kernel_.queue.now();
   const auto planned = std::int64_t(std::min(kSwapClusterMax, lru_.entries()));
   const Duration cost = kernel_.config.costs.reclaim_page * planned + worker.debt;
   worker.debt = {};
@@ -79,6 +82,7 @@ void Reclaim::batch_done(Worker& worker) {
   Batch batch{.worker = worker, .cpu = worker.request ? worker.request->cpu : kNoCpu};
   const std::uint64_t sent_before = worker.sent;
   shrink(batch);
+  draw_batch(batch);
   VmStat& vm = kernel_.stats.vmstat;
   const bool is_kswapd = worker.kind == Worker::Kind::kswapd;
   (is_kswapd ? vm.pgscan_kswapd : vm.pgscan_direct) += batch.scanned;
@@ -124,6 +128,7 @@ void Reclaim::kswapd_go_on(Worker& kswapd) {
 void Reclaim::finish(Worker& worker) {
   worker.busy = worker.waiting = false;
   const Time paid = kernel_.queue.now() + worker.debt;
+  draw(worker, worker.kind == Worker::Kind::direct ? paid : kernel_.queue.now());
   switch (worker.kind) {
     case Worker::Kind::kswapd: return;
     case Worker::Kind::page_out: return kernel_.queue.schedule(*worker.done, kernel_.queue.now());

@@ -19,7 +19,10 @@ void RangeHistory::scanned(const Scan& scan) {
   if (scan.counts.looked_at > 0) note_look(range, scan);
   range.scan_cost += scan.collapsed ? scan.scan_cost : scan.scan_cost + scan.collapse_cost;
   range.stall += scan.stall;
-  if (!scan.collapsed) return;
+  if (!scan.collapsed) {
+    for (RangeWatcher* watcher : watchers_) watcher->refused(scan.asid, scan.base, scan.result);
+    return;
+  }
   ++(scan.by == By::khugepaged ? range.collapsed : range.madvise_collapsed);
   range.collapse_cost += scan.collapse_cost;
   if (scan.maps_pmd) became_huge(scan.asid, scan.base, scan.by);
@@ -41,7 +44,7 @@ void RangeHistory::became_huge(Asid asid, VirtAddr va, By by) {
   const VirtAddr base = huge_base(va);
   RangeRecord& range = at(asid, base);
   SIM_ASSERT(!range.is_huge, "the range {:#x} of address space {} becomes huge twice", base.value, asid);
-  if (watcher_) watcher_->will_be_huge(asid, base);
+  for (RangeWatcher* watcher : watchers_) watcher->will_be_huge(asid, base, by);
   range.is_huge = true;
   range.huge_by = by;
   range.became_huge = queue_.now();
@@ -58,7 +61,7 @@ void RangeHistory::stopped_huge(Asid asid, VirtAddr va, Stop how) {
   const VirtAddr base = huge_base(va);
   RangeRecord& range = at(asid, base);
   if (!range.is_huge) return;
-  if (watcher_) watcher_->will_be_small(asid, base);
+  for (RangeWatcher* watcher : watchers_) watcher->will_be_small(asid, base);
   range.huge_time = huge_time(range);
   range.is_huge = false;
   range.stopped = how;

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <map>
+#include <vector>
 
 #include "models/kernel/observer.h"
 
@@ -76,12 +77,13 @@ struct RangeRecord {
   std::uint32_t times_collapsed() const { return collapsed + madvise_collapsed; }
 };
 
-// Told just before a range becomes huge or stops being so.
+// Told just before a range becomes huge or stops being so, and of each scan or collapse that left it as it was.
 class RangeWatcher {
  public:
   virtual ~RangeWatcher() = default;
-  virtual void will_be_huge(Asid asid, VirtAddr base) = 0;
+  virtual void will_be_huge(Asid asid, VirtAddr base, RangeRecord::By by) = 0;
   virtual void will_be_small(Asid asid, VirtAddr base) = 0;
+  virtual void refused(Asid, VirtAddr, ScanResult) {}
 };
 
 class RangeHistory {
@@ -120,7 +122,7 @@ class RangeHistory {
   };
 
   explicit RangeHistory(const EventQueue& queue) : queue_(queue) {}
-  void set_watcher(RangeWatcher* watcher) { watcher_ = watcher; }  // nullptr: nobody
+  void add_watcher(RangeWatcher& watcher) { watchers_.push_back(&watcher); }
 
   void scanned(const Scan& scan);
   void became_huge(Asid asid, VirtAddr va, By by);
@@ -142,7 +144,7 @@ class RangeHistory {
   RangeRecord& at(Asid asid, VirtAddr va) { return ranges_[{asid, huge_base(va).value}]; }
 
   const EventQueue& queue_;
-  RangeWatcher* watcher_ = nullptr;
+  std::vector<RangeWatcher*> watchers_;
   Cause cause_ = Cause::other;
   Time counted_from_{};
   std::map<Key, RangeRecord> ranges_;

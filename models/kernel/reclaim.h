@@ -64,6 +64,7 @@ class Reclaim {
   // __GFP_KSWAPD_RECLAIM of a failed attempt: the same, without looking at the low watermark.
   void wake_kswapd();
   bool kswapd_runs() const;
+  void cut_spans();  // what is under way is drawn up to now
   // For an allocation that failed at AllocLevel::min: reclaims a batch; `done` is scheduled when pages have come free or
   // nothing more can be done (then made_progress is false). One request per object, owned by the caller.
   struct DirectReclaim {
@@ -122,6 +123,10 @@ class Reclaim {
   void write_done(Writing& writing);
   void start_write(Pfn pfn, Worker& worker);
   Worker& new_worker();
+  // reclaim_spans.cc
+  SpanTrack track_of(const Worker& worker) const;
+  void draw(const Worker& worker, Time end) const;
+  void draw_batch(const Batch& batch) const;
 
   KernelContext& kernel_;
   Rmap& rmap_;

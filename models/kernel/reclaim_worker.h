@@ -42,6 +42,7 @@ struct Reclaim::Worker {
   std::uint64_t writes = 0;           // under way
   bool others_freed = false;          // a write that this worker only waited for set pages free
   unsigned failures = 0;              // kswapd
+  Time began{}, batch_began{};        // for whoever draws
   Duration debt{};                    // cost of the batch before that its scan did not cover
   Event scan_done_ = event<&Worker::scan_done>(this, "reclaim.scan_done", Phase::kernel);
 };

@@ -2,8 +2,31 @@
 
 namespace collapsar {
 
-void LockStalls::record(const Waiter& waiter, Duration waited) const {
+std::string_view name_of(LockOwner owner) {
+  switch (owner) {
+    case LockOwner::none: return "none";
+    case LockOwner::syscall: return "system call";
+    case LockOwner::fault: return "page fault";
+    case LockOwner::khugepaged: return "khugepaged";
+    case LockOwner::madvise_collapse: return "MADV_COLLAPSE";
+    case LockOwner::reclaim: return "reclaim";
+  }
+  return "";
+}
+
+// Daemons' waits are drawn, but are nobody's stall.
+void LockStalls::record(const Waiter& waiter, Time now) const {
+  if (spans)
+    spans->add(
+        {{"lock waiters", 0, /*overlaps=*/true},
+         lock,
+         waiter.since,
+         now,
+         {SpanNote::count("process", pid), SpanNote::word("waiter", name_of(waiter.owner)),
+          SpanNote::word("behind", name_of(waiter.behind)), SpanNote::word("for", waiter.is_write ? "write" : "read"),
+          SpanNote::count("counts_as_stall", waiter.counts_as_stall)}});
   if (!waiter.counts_as_stall) return;
+  const Duration waited = now - waiter.since;
   if (all) all->add(waited);
   if (by_collapse && is_collapse(waiter.behind)) by_collapse->add(waited);
 }
@@ -82,7 +105,7 @@ void TimedRwLock::hand_over() {
     waiter.next = nullptr;
     if (waiter.is_write) writer_ = true, writer_owner_ = waiter.owner;
     else ++readers_;
-    stalls_.record(waiter, queue_.now() - waiter.since);
+    stalls_.record(waiter, queue_.now());
     queue_.schedule(*waiter.granted, queue_.now());
   }
 }

@@ -7,7 +7,10 @@
 // Source:      Linux locking/rwsem as documented; who blocks whom: khugepaged.md 5.8.
 #pragma once
 
+#include <string_view>
+
 #include "sim/core/event_queue.h"
+#include "sim/core/span.h"
 #include "sim/core/stats.h"
 
 namespace collapsar {
@@ -29,20 +32,26 @@ struct LockWaiter {
   LockWaiter* next = nullptr;
 };
 
-// Where the waits for a lock are counted.
+std::string_view name_of(LockOwner owner);  // "khugepaged"
+
+// Where the waits for a lock are counted, and drawn.
 struct LockStalls {
   using Waiter = LockWaiter;
   Histogram* all = nullptr;
   Histogram* by_collapse = nullptr;  // of these, the waits behind khugepaged or MADV_COLLAPSE
-  void record(const Waiter& waiter, Duration waited) const;
+  SpanSink* spans = nullptr;         // nullptr: nobody draws
+  std::string_view lock{};           // its name
+  std::uint32_t pid = 0;             // whose it is
+  void record(const Waiter& waiter, Time now) const;
 };
 
 class TimedRwLock {
  public:
   using Waiter = LockWaiter;
 
+  TimedRwLock(EventQueue& queue, const LockStalls& stalls) : queue_(queue), stalls_(stalls) {}
   TimedRwLock(EventQueue& queue, Histogram* stall_ns, Histogram* collapse_ns)
-      : queue_(queue), stalls_{stall_ns, collapse_ns} {}
+      : TimedRwLock(queue, LockStalls{stall_ns, collapse_ns}) {}
   bool try_read();
   bool try_write(LockOwner owner);
   // True: granted at once. False: `waiter.granted` is scheduled (now, at its phase) at the moment the lock is handed

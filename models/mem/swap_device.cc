@@ -97,9 +97,11 @@ struct SwapDevice::Impl {
     Event step_ = event<&Place::step>(this, "swap.device", Phase::completion);
   };
 
-  Impl(EventQueue& q, SwapStats& s, const SwapConfig& config, std::uint64_t slot_count, std::uint64_t seed)
+  Impl(EventQueue& q, SwapStats& s, SpanSink* const& sink, const SwapConfig& config, std::uint64_t slot_count,
+       std::uint64_t seed)
       : queue(q),
         stats(s),
+        spans(sink),
         preset(preset_of(config.device)),
         random(seed, "swap"),
         slots(slot_count),
@@ -144,6 +146,7 @@ struct SwapDevice::Impl {
     SwapRequest& request = *place.request;
     ++stats.completed;
     stats.latency.add(queue.now() - request.submitted);
+    draw(request);
     place.next_free = free_places;
     free_places = &place;
     --in_service;
@@ -154,8 +157,19 @@ struct SwapDevice::Impl {
     start(next);
   }
 
+  // From submit to completion: with all places taken, the wait for one is part of it.
+  void draw(const SwapRequest& request) const {
+    if (!spans) return;
+    spans->add({{"swap device", 0, /*overlaps=*/true},
+                request.is_write ? "write" : "read",
+                request.submitted,
+                queue.now(),
+                {SpanNote::count("pages", request.pages), SpanNote::count("slot", request.slot)}});
+  }
+
   EventQueue& queue;
   SwapStats& stats;
+  SpanSink* const& spans;  // the device's
   const Preset preset;
   Random random;
   SwapSlots slots;
@@ -185,7 +199,7 @@ SwapDevice::SwapDevice(EventQueue& queue, const SwapConfig& config, std::uint64_
     : config_(config),
       slots_(config.device == SwapKind::none ? 0 : config.size.value / kPageBytes),
       free_slots_(slots_),
-      impl_(std::make_unique<Impl>(queue, stats_, config, slots_, seed)) {}
+      impl_(std::make_unique<Impl>(queue, stats_, spans_, config, slots_, seed)) {}
 
 SwapDevice::~SwapDevice() = default;
 

@@ -17,6 +17,7 @@
 #include "sim/core/config.h"
 #include "sim/core/event_queue.h"
 #include "sim/core/random.h"
+#include "sim/core/span.h"
 #include "sim/core/stats.h"
 #include "sim/core/units.h"
 
@@ -107,6 +108,7 @@ class SwapDevice {
   }  // SWP_SYNCHRONOUS_IO
   std::uint32_t readahead_pages() const { return 1U << config_.page_cluster; }
   SwapStats& stats() { return stats_; }
+  void set_spans(SpanSink* sink) { spans_ = sink; }  // nullptr: nobody draws
 
  private:
   struct Impl;  // slot map, device queue
@@ -115,6 +117,7 @@ class SwapDevice {
   std::uint64_t slots_ = 0, free_slots_ = 0;
   bool is_active_ = true;
   SwapStats stats_;
+  SpanSink* spans_ = nullptr;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -90,7 +90,7 @@ class AssocCache {
  private:
   __extension__ typedef unsigned __int128 Wide;
 
-  // A few bits of a key, those that differ most within a set.
+  // A few bits of a key, of which all count: Fibonacci hashing, by 2^64 over the golden ratio (Knuth, TAOCP vol. 3, 6.4).
   static std::uint16_t tag_of(std::uint64_t key) { return std::uint16_t((key * 0x9E3779B97F4A7C15ULL) >> 48); }
   std::uint32_t victim(std::uint32_t set, std::uint32_t ways);
   std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const;

@@ -46,16 +46,23 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
     hit = find_l1(va, is_fetch, is_write);
     has_missed_l1 = !hit.leaf;
   }
-  if (hit.leaf) {
-    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
-    count_l1_hits(is_fetch, hit.size, 1);
-  } else {
+  if (!hit.leaf) {
     hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-    if (!hit.leaf || (is_write && !is_write_ready(Pte{*hit.leaf}))) return false;
-    count_l1_miss(is_fetch);
-    note_l2_hit(va, is_fetch, is_write, hit);
+    if (!hit.leaf || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
+  } else if (is_write && !is_write_ready(Pte{*hit.leaf})) {
+    return false;
+  } else {
+    count_l1_hits(is_fetch, hit.size, 1);
   }
   pa = physical(Pte{*hit.leaf}, hit.size, va);
+  return true;
+}
+
+// An L2 hit that needs no walk, counted with its L1 miss. False: it needs one, or is not allowed.
+bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
+  if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
+  count_l1_miss(is_fetch);
+  note_l2_hit(va, is_fetch, is_write, hit);
   return true;
 }
 
@@ -68,19 +75,24 @@ void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit&
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (!hit.leaf) {
-    if (observer_) observer_->l1_missed(space_.asid, va, false);
-    return ++l2_stats(is_fetch).misses, false;
-  }
+  if (!hit.leaf) return count_l2_miss(va, is_fetch), false;
   note_l2_hit(va, is_fetch, is_write, hit);
   entry = {Pte{*hit.leaf}, hit.size};
   return true;
 }
 
 bool Mmu::would_fault(VirtAddr va, bool is_fetch, bool is_write) const {
-  const PageTable::Leaf leaf = space_.table->lookup(va);
+  return refuses(space_.table->lookup(va), is_fetch, is_write);
+}
+
+bool Mmu::refuses(const PageTable::Leaf& leaf, bool is_fetch, bool is_write) {
   if (!leaf.entry || !leaf.entry->hw_present()) return true;
   return (is_write && !leaf.entry->writable()) || (is_fetch && !leaf.entry->executable());
+}
+
+void Mmu::count_l2_miss(VirtAddr va, bool is_fetch) {
+  if (observer_) observer_->l1_missed(space_.asid, va, false);
+  ++l2_stats(is_fetch).misses;
 }
 
 // A repeated walk renews what is there; where the fault had its old entry flushed, it fills as a miss does.
@@ -108,6 +120,33 @@ PhysAddr Mmu::translate_ideally(VirtAddr va, bool is_fetch, bool is_write, bool 
   }
   l1_of(is_fetch).fill(va, space_.asid, {*leaf.entry, leaf.size}, is_write);
   return physical(*leaf.entry, leaf.size, va);
+}
+
+// --- walks of fixed length ---
+
+TlbEntry Mmu::walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_miss, std::int64_t at) {
+  const PageTable::Leaf leaf = space_.table->lookup(va);
+  return walk_fixed(leaf, {va, space_, is_write, is_fetch, !was_miss}, was_miss, at);
+}
+
+TlbEntry Mmu::walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at) {
+  const std::int64_t length = std::int64_t{fixed_walk()} * Clock::kSubcycles;
+  leaf.entry->set(request.is_write ? Pte::kAccessed | Pte::kDirty : Pte::kAccessed);
+  request.entry = {*leaf.entry, leaf.size};
+  walker_.count_fixed(request, length, std::max<std::int64_t>(0, at + length - std::max(at, walking_until_)));
+  walking_until_ = std::max(walking_until_, at + length);
+  fill(request, request.is_execute, was_miss);
+  return request.entry;
+}
+
+bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  if (hit.leaf) return take_l2_hit(va, is_fetch, is_write, hit);
+  const PageTable::Leaf leaf = space_.table->lookup(va);
+  if (refuses(leaf, is_fetch, is_write)) return false;
+  count_l1_miss(is_fetch), count_l2_miss(va, is_fetch);
+  walk_fixed(leaf, {va, space_, is_write, is_fetch}, true, at);
+  return true;
 }
 
 // --- flushes ---

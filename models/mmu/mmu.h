@@ -3,7 +3,9 @@
 // Models:      L1 instruction and data TLBs, L2 (unified or split), the walker. A walk fills L1 and L2; an L2 hit fills
 //              L1; an eviction in one level leaves the other alone. A write that hits a clean entry walks again for the
 //              dirty bit.
-// Time:        an L1 hit is free, an L2 hit adds l2_latency; walks take their reads.
+// Simplified:  with fixed_walk a walk reads no memory, waits for no walker and merges with none, fills the TLBs when it
+//              begins, and what waits for it is not in stall_cycles.
+// Time:        an L1 hit is free, an L2 hit adds l2_latency; walks take their reads, or as long as fixed_walk says.
 // Owns:        the TLBs and the walker of one CPU.
 // Source:      design, section 5; Intel SDM Vol. 3A, "Caching Translation Information".
 //
@@ -95,6 +97,16 @@ class Mmu {
   void fill(const WalkRequest& request, bool is_fetch, bool was_miss);
   std::uint32_t l2_latency() const { return config_.l2_latency; }
 
+  // --- walks of fixed length (mmu.fixed_walk): no walker, no reads; the answer is there at once, its time is the caller's ---
+  bool has_fixed_walks() const { return config_.fixed_walk.has_value(); }
+  std::uint32_t fixed_walk() const { return *config_.fixed_walk; }
+  // Walks from sub-cycle `at` on and fills the TLBs, counted. Requires: !would_fault().
+  TlbEntry walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_miss, std::int64_t at);
+  // Translations cost no time at all: TLBs are counted, nothing waits.
+  bool is_free() const { return config_.fixed_walk == 0U && config_.l2_latency == 0 && !config_.ideal; }
+  // After find_l1() had no leaf: L2, then a walk, counted. False: it would fault; nothing is counted. Requires: is_free().
+  bool translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at);
+
   // --- ideal ---
   bool ideal() const { return config_.ideal; }
   // Takes the entry from the page table; a miss that was counted becomes a hit. Requires: !would_fault().
@@ -124,6 +136,10 @@ class Mmu {
   Tlb& l2_of(bool is_fetch) { return is_fetch && l2i_ ? *l2i_ : l2_; }
   TlbStats& l1_stats(bool is_fetch) { return is_fetch ? stats_.l1i : stats_.l1d; }
   TlbStats& l2_stats(bool is_fetch) { return !l2i_ ? stats_.l2 : is_fetch ? stats_.l2i : stats_.l2d; }
+  static bool refuses(const PageTable::Leaf& leaf, bool is_fetch, bool is_write);
+  void count_l2_miss(VirtAddr va, bool is_fetch);
+  TlbEntry walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at);
+  bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   void note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);
@@ -137,6 +153,7 @@ class Mmu {
   WalkObserver* observer_ = nullptr;
   MmuStats stats_;
   std::int64_t stall_subcycles_ = 0;
+  std::int64_t walking_until_ = 0;  // fixed walks, sub-cycle
 };
 
 }  // namespace collapsar

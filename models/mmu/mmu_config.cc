@@ -89,6 +89,8 @@ MmuConfig::MmuConfig() {
 
 void MmuConfig::validate() const {
   if (levels != 4 && levels != 5) fail("levels: {}; a page table has 4 or 5", levels);
+  if (ideal && fixed_walk)
+    fail("fixed_walk: found {}, with ideal: true there are no walks; expected none", *fixed_walk);
   if (walkers == 0 || walkers > 64) fail("walkers: {}; 1 to 64", walkers);
   if (split_l2() && (l2i.empty() || l2d.empty()))
     fail("{}: a split second level needs both", l2i.empty() ? "l2i" : "l2d");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -63,6 +64,7 @@ struct MmuConfig {
   bool ideal = false;
   std::vector<TlbArrayConfig> l1i, l1d, l2, l2i, l2d;
   std::uint32_t l2_latency = 9;
+  std::optional<std::uint32_t> fixed_walk;
   WalkCacheConfig walk_cache;
   WalkEntry walk_entry = WalkEntry::l1d;
 
@@ -79,6 +81,9 @@ struct MmuConfig {
     v("l2i", l2i, "second-level instruction TLB, where it is split");
     v("l2d", l2d, "second-level data TLB, where it is split");
     v("l2_latency", l2_latency, "core cycles that an L2 hit adds");
+    v("fixed_walk", fixed_walk,
+      "core cycles of every page walk, as many at once as there are; none = walks read page-table entries from caches "
+      "and DRAM");
     v("walk_cache", walk_cache, "paging-structure caches, entries per level");
     v("walk_entry", walk_entry, "cache level at which the walker's reads enter: l1d | l2");
   }

@@ -92,11 +92,30 @@ std::uint64_t Tlb::drop_if(Drop&& drop) {
   return dropped;
 }
 
+// A few pages are looked for where they would be; more are looked for among all entries.
 std::uint64_t Tlb::flush_range(Asid asid, VirtRange range) {
+  if (range.pages() <= kFewPages) return flush_few(asid, range);
   return drop_if([&](std::uint64_t key) {
     const VirtAddr start = address_in(key);
     return asid_in(key) == asid && range.overlaps({start, start + page_bytes(size_in(key))});
   });
+}
+
+std::uint64_t Tlb::flush_few(Asid asid, VirtRange range) {
+  std::uint64_t dropped = 0;
+  for (const bool is_store : {false, true}) {
+    if (is_store && !is_split_) break;  // the same arrays
+    for (const Pick& pick : picks_[is_store]) {
+      if (!has_been_filled_[unsigned(pick.size)] || range.empty()) continue;
+      const unsigned shift = page_shift(pick.size);
+      for (std::uint64_t n = range.start.value >> shift; n <= (range.end.value - 1) >> shift; ++n) {
+        AssocCache& array = *member(pick, n).array;
+        const std::uint32_t slot = array.find(array.set_of(n), key_of(n, pick.size, asid));
+        if (slot != AssocCache::kMiss) array.erase(slot), ++dropped;
+      }
+    }
+  }
+  return dropped;
 }
 
 std::uint64_t Tlb::flush_asid(Asid asid) {

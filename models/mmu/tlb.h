@@ -132,8 +132,10 @@ class Tlb {
   const Pick* pick_of(PageSize size, bool is_store) const;
   Hit search(VirtAddr va, Asid asid, bool is_store, Place& place);
   Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint);
+  static constexpr std::uint64_t kFewPages = 64;  // ours: 64 searches cost less than a pass over 1,536 entries
   template <class Drop>
   std::uint64_t drop_if(Drop&& drop);
+  std::uint64_t flush_few(Asid asid, VirtRange range);
 
   std::vector<Hint> hints_;
   bool is_split_ = false;  // loads and stores have arrays of their own

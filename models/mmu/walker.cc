@@ -206,6 +206,13 @@ void Walker::finish(Walk& walk) {
   start_waiting();
 }
 
+void Walker::count_fixed(const WalkRequest& request, std::int64_t subcycles, std::int64_t active) {
+  ++stats_.walks;
+  if (request.repeated) ++stats_.walks_repeated;
+  stats_.walk_subcycles += subcycles, stats_.active_subcycles += active;
+  if (observer_) observer_->walk_done(request.space.asid, request.va, subcycles);
+}
+
 // --- flushes ---
 
 void Walker::flush(Asid asid) {

@@ -88,6 +88,8 @@ class Walker {
   void flush(Asid asid);
   void flush_all();
   bool idle() const { return busy_ == 0; }
+  // A walk that Mmu has done by itself, `subcycles` long, of which `active` while no other was.
+  void count_fixed(const WalkRequest& request, std::int64_t subcycles, std::int64_t active);
   WalkerStats& stats() { return stats_; }
 
  private:

@@ -38,7 +38,7 @@ def run(
               on it.
     check     test the laws of the machine at each step that could break them; slow.
     one_event_per_step  take every step through the event queue; slow, with the same numbers.
-    out       a directory for result.json, timeseries.csv and ranges.csv.
+    out       a directory for report.html, result.json, timeseries.csv, ranges.csv and events.json.
     why       addresses whose 2 MiB ranges are explained in Result.why.
 
     Raises ValueError for a wrong config or trace and RuntimeError when the simulation cannot go on (out of simulated

@@ -42,33 +42,71 @@ void EventQueue::schedule(Event& event, Time when) {
   event.seat_ = free_seats_.back();
   free_seats_.pop_back();
   seats_[event.seat_].event = &event;
-  heap_.push_back({when, order, event.seat_});
+  insert({when, order, event.seat_});
+}
+
+void EventQueue::insert(const Entry& entry) {
+  const bool is_near = near_count_ > 0 && entry.before(near_[0]);
+  if (!is_near && !(heap_.empty() && near_count_ < kNearby)) return push(entry);
+  if (near_count_ == kNearby) {
+    push(near_[0]);
+    std::copy(near_.begin() + 1, near_.end(), near_.begin());
+    --near_count_;
+  }
+  insert_near(entry);
+}
+
+// Most are due soon, and so find their place in a few steps.
+void EventQueue::insert_near(const Entry& entry) {
+  std::uint32_t i = near_count_++;
+  for (; i > 0 && near_[i - 1].before(entry); --i) near_[i] = near_[i - 1];
+  near_[i] = entry;
+  seats_[entry.seat].heap_index = kInNear;
+}
+
+void EventQueue::push(const Entry& entry) {
+  heap_.push_back(entry);
   sift_up(heap_.size() - 1);
+}
+
+// Requires: near_ is empty.
+void EventQueue::refill() {
+  for (std::uint32_t n = 0; n < kNearby / 2 && !heap_.empty(); ++n) {
+    const Entry first = heap_.front();
+    remove_at(0);
+    std::copy_backward(near_.begin(), near_.begin() + near_count_, near_.begin() + near_count_ + 1);
+    near_[0] = first, ++near_count_;
+    seats_[first.seat].heap_index = kInNear;
+  }
 }
 
 void EventQueue::cancel(Event& event) {
   if (!event.pending()) return;
   SIM_ASSERT(event.seat_ < seats_.size() && seats_[event.seat_].event == &event,
              "event {} is on the agenda of another queue", event.name_);
-  remove_at(seats_[event.seat_].heap_index);
+  const std::uint32_t seat = event.seat_;
+  if (seats_[seat].heap_index == kInNear) remove_near(seat);
+  else remove_at(seats_[seat].heap_index);
+  leave(seat);
 }
 
 void EventQueue::clear() {
   for (const Entry& entry : heap_) leave(entry.seat);
-  heap_.clear();
+  for (std::uint32_t i = 0; i < near_count_; ++i) leave(near_[i].seat);
+  heap_.clear(), near_count_ = 0;
 }
 
 bool EventQueue::run() {
   Running running(*this, kNever);
   while (!stopped_) {
-    if (heap_.empty()) return false;
+    if (near_count_ == 0) return false;
     step();
   }
   return true;
 }
 
 bool EventQueue::run_one() {
-  if (heap_.empty()) return false;
+  if (near_count_ == 0) return false;
   Running running(*this, kNever);
   step();
   return true;
@@ -77,22 +115,30 @@ bool EventQueue::run_one() {
 void EventQueue::run_until(Time until) {
   SIM_ASSERT(until >= now_, "asked to run until {} ps before now", (now_ - until).count());
   Running running(*this, until);
-  while (!stopped_ && !heap_.empty() && next_time() <= until) step();
+  while (!stopped_ && near_count_ > 0 && next_time() <= until) step();
   if (!stopped_) now_ = until;
 }
 
 // The event leaves the agenda before its handler runs, so that the handler can schedule it again.
 void EventQueue::step() {
-  Event& event = *seats_[heap_.front().seat].event;
-  now_ = heap_.front().when;
-  remove_at(0);
+  const Entry first = near_[--near_count_];
+  Event& event = *seats_[first.seat].event;
+  now_ = first.when;
+  if (near_count_ == 0) refill();
+  leave(first.seat);
   current_name_ = event.name_;
   ++events_run_;
   event.handler_(event.owner_);
 }
 
+void EventQueue::remove_near(std::uint32_t seat) {
+  const auto end = near_.begin() + near_count_;
+  const auto at = std::find_if(near_.begin(), end, [&](const Entry& e) { return e.seat == seat; });
+  std::copy(at + 1, end, at);
+  if (--near_count_ == 0) refill();
+}
+
 void EventQueue::remove_at(std::size_t i) {
-  leave(heap_[i].seat);
   const Entry last = heap_.back();
   heap_.pop_back();
   if (i == heap_.size()) return;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -67,7 +68,7 @@ class EventQueue {
 
   Time now() const { return now_; }
   // When the next event is due; kNever if none.
-  Time next_time() const { return heap_.empty() ? kNever : heap_.front().when; }
+  Time next_time() const { return near_count_ == 0 ? kNever : near_[near_count_ - 1].when; }
   bool one_event_per_step() const { return one_event_per_step_; }
 
   // Requires: `event` is not pending, `when` >= now().
@@ -107,7 +108,7 @@ class EventQueue {
   static const EventQueue* running();
 
  private:
-  // What moves in the heap. The events themselves are not touched: each has a seat, which says where its entry is.
+  // What is moved about. The events themselves are not touched: each has a seat, which says where its entry is.
   struct Entry {
     Time when;
     std::uint64_t order;  // phase in the top byte, schedule sequence below
@@ -117,17 +118,28 @@ class EventQueue {
   class Running;  // marks this thread as running the queue, for as long as it lives
   static constexpr Time kNoTime = Time::min();
   Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
+  static constexpr std::uint32_t kNearby =
+      32;  // entries in near_; ours: a CPU with its misses and a memory controller have fewer
+  static constexpr std::uint32_t kInNear = ~0U;  // in place of a heap index
   void step();
+  void insert(const Entry& entry);
+  void insert_near(const Entry& entry);
+  void refill();
+  void push(const Entry& entry);
   void sift_up(std::size_t i);
   void sift_down(std::size_t i);
   void place(std::size_t i, const Entry& e) { heap_[i] = e, seats_[e.seat].heap_index = std::uint32_t(i); }
   void leave(std::uint32_t seat);
   void remove_at(std::size_t i);
+  void remove_near(std::uint32_t seat);
 
   struct Seat {
     Event* event;
     std::uint32_t heap_index;
   };
+  // The next entries, the first of all at the end; then come those of the heap. Empty only if nothing is pending.
+  std::array<Entry, kNearby> near_;
+  std::uint32_t near_count_ = 0;
   std::vector<Entry> heap_;  // 4-ary min-heap
   std::vector<Seat> seats_;  // grows to the most that were ever pending
   std::vector<std::uint32_t> free_seats_;

@@ -125,16 +125,23 @@ std::string CommandOptions::help() const {
   return fmt::format("usage: collapsar {}\n\n{}\n\n{}\nexamples:\n{}", usage_, about_, described.str(), examples_);
 }
 
-std::vector<std::string> installed_configs() {
+namespace {
+
+std::vector<std::string> installed(const std::string& folder) {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (error) return {};
   std::vector<std::string> directories;
-  for (const char* share : {"share/collapsar/configs", "../share/collapsar/configs"}) {
-    const fs::path directory = (program.parent_path() / share).lexically_normal();
+  for (const char* share : {"share/collapsar", "../share/collapsar"}) {
+    const fs::path directory = (program.parent_path() / share / folder).lexically_normal();
     if (fs::is_directory(directory, error)) directories.push_back(directory);
   }
   return directories;
 }
+
+}  // namespace
+
+std::vector<std::string> installed_configs() { return installed("configs"); }
+std::vector<std::string> installed_capture_tool() { return installed("traces/capture"); }
 
 }  // namespace collapsar

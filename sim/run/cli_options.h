@@ -63,9 +63,11 @@ class CommandOptions {
 
 // Where installed configs lie, beside the program or in ../share; only directories that exist.
 std::vector<std::string> installed_configs();
+std::vector<std::string> installed_capture_tool();  // the same for the source of the capture tool
 
 // The commands of the other files.
 int run_run(const Arguments& arguments);
+int run_capture(const Arguments& arguments);
 int run_sweep_command(const Arguments& arguments);
 int run_tune(const Arguments& arguments);
 int run_scenario(const Arguments& arguments);

@@ -20,7 +20,7 @@ CommandOptions options_of_run() {
       "  collapsar run config.yaml --out results --why 0x7f3a12345678\n");
   options.values("set", "KEY=VALUE", "changes the config: --set kernel.khugepaged.scan_sleep=1s");
   options.values("variant", "NAME", "runs only this variant; may be given several times");
-  options.value("out", "DIR", "writes result.json, timeseries.csv and ranges.csv there");
+  options.value("out", "DIR", "writes report.html, result.json, timeseries.csv, ranges.csv and events.json there");
   options.value("jobs", "N", "variants that run side by side (default: one per CPU of this computer)");
   options.flag("json", "prints result.json on standard output and nothing else");
   options.flag("quiet", "no progress line");
@@ -62,6 +62,7 @@ RunOptions run_options(const CommandOptions& options) {
   run.jobs = jobs_of(options, "run");
   run.check = options.has("check");
   run.one_event_per_step = options.has("one-event-per-step");
+  run.record = options.has("out");
   return run;
 }
 

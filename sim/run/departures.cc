@@ -19,6 +19,8 @@ constexpr Departure kDepartures[] = {
      "cpu: no branch prediction, no prefetchers; stores that hit pass older ones in the store buffer"},
     {[](const ExperimentConfig& c, const StatTable&) { return !c.mmu.ideal; },
      "mmu: no global pages, no next-page prefetch; setting an accessed or dirty bit costs nothing beside the walk"},
+    {[](const ExperimentConfig& c, const StatTable&) { return c.mmu.fixed_walk.has_value(); },
+     "mmu: every page walk takes mmu.fixed_walk, reads no memory and waits for no walker"},
     {[](const ExperimentConfig& c, const StatTable&) { return c.caches && c.cpu.count > 1; },
      "caches: no coherence traffic between the caches of different CPUs"},
     {[](const ExperimentConfig& c, const StatTable&) { return c.caches.has_value(); },

@@ -14,6 +14,7 @@
 #include "sim/core/stats.h"
 #include "sim/run/experiment_config.h"
 #include "sim/run/ranges.h"
+#include "sim/run/span_log.h"
 #include "sim/run/timeline.h"
 
 namespace collapsar {
@@ -44,6 +45,7 @@ struct VariantResult {
   StatTable stats;
   Timeline timeline;
   std::vector<RangeRow> ranges;
+  SpanRecord spans;  // empty if nothing is recorded
   HonestTime honest_time;
   RunFacts facts;
   std::vector<std::string> simplified;  // known departures from a real machine that this run touched
@@ -76,6 +78,7 @@ struct RunOptions {
   unsigned jobs = 1;                     // variants side by side
   bool one_event_per_step = false;
   bool check = false;
+  bool record = false;  // what the report directory shows beside the numbers: events.json, the map of the address space
   // Called now and then, from the thread that runs the variant; what it throws ends the run.
   std::function<void(const Progress&)> on_progress;
   std::vector<VirtAddr> why;  // addresses whose ranges get a row even if nothing happens there

@@ -42,9 +42,13 @@ struct TraceConfig {
 
 struct OutputConfig {
   Duration interval = std::chrono::milliseconds(100);
+  std::uint64_t events = 20'000;  // about 3 MB of events.json for each kind of track that is full
   template <class V>
   void describe(V& v) {
     v("interval", interval, "step of the time series, in simulated time");
+    v("events", events,
+      "slices in events.json at most, for each variant and kind of track (CPUs, khugepaged, swap device, ...); the "
+      "shortest are left out first; 0 = only counters");
   }
   void validate() const;
 };

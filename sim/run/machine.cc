@@ -39,14 +39,25 @@ Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwi
   }
   kernel_ = std::make_unique<Kernel>(queue_, memory_, dram_, swap_, shootdown_, scheduler_, config_.kernel,
                                      config_.mmu.levels);
+  if (switches.record) record(*switches.record);
   connect(switches.check);
+}
+
+void Machine::record(std::uint64_t spans_of_a_kind) {
+  chronicle_ = std::make_unique<RangeChronicle>(queue_);
+  kernel_->history().add_watcher(*chronicle_);
+  if (spans_of_a_kind == 0) return;
+  spans_.emplace(spans_of_a_kind);
+  kernel_->set_spans(&*spans_);
+  scheduler_.set_spans(&*spans_);
+  swap_.set_spans(&*spans_);
 }
 
 void Machine::connect(bool check) {
   walks_ = std::make_unique<WalkAccount>(queue_, kernel_->processes(), scheduler_, shootdown_);
   ledger_ = std::make_unique<MemoryLedger>(*kernel_, memory_);
-  kernel_->history().set_watcher(walks_.get());
-  ranges_ = std::make_unique<RangeBook>(*kernel_, *walks_, queue_);
+  kernel_->history().add_watcher(*walks_);
+  ranges_ = std::make_unique<RangeBook>(*kernel_, *walks_, queue_, chronicle_.get());
   exit_watch_ = std::make_unique<ExitWatch>(kernel_->syscalls(), *ledger_, *ranges_);
   std::vector<Cpu*> cpus;
   for (CpuId id = 0; id < config_.cpu.count; ++id) {
@@ -59,6 +70,13 @@ void Machine::connect(bool check) {
 
 // Events are members of the models: they leave the agenda before the models go.
 Machine::~Machine() { queue_.clear(); }
+
+SpanRecord Machine::take_spans() {
+  if (!spans_) return {};
+  kernel_->cut_spans();
+  scheduler_.cut_spans();
+  return spans_->take(queue_.now());
+}
 
 void Machine::prepare() {
   kernel_->start();

@@ -20,7 +20,9 @@
 #include "models/mmu/shootdown.h"
 #include "sim/run/experiment_config.h"
 #include "sim/run/memory_ledger.h"
+#include "sim/run/range_chronicle.h"
 #include "sim/run/ranges.h"
+#include "sim/run/span_log.h"
 #include "sim/run/timeline.h"
 #include "sim/run/walk_account.h"
 
@@ -28,6 +30,7 @@ namespace collapsar {
 
 struct MachineSwitches {
   bool one_event_per_step = false;
+  std::optional<std::uint64_t> record{};  // keeps spans, so many of a kind at most, and the states of ranges over time
   bool check = false;  // TLBs are held against the page tables after every flush, the kernel at each interval
 };
 
@@ -49,6 +52,8 @@ class Machine {
   WalkAccount& walks() { return *walks_; }
   MemoryLedger& ledger() { return *ledger_; }
   RangeBook& ranges() { return *ranges_; }
+  // What was busy when. Requires: the run is over. Empty if nothing is recorded.
+  SpanRecord take_spans();
 
   // Every stat, from time 0 up to now. machine_stats.cc.
   StatTable collect();
@@ -60,6 +65,7 @@ class Machine {
 
  private:
   void connect(bool check);
+  void record(std::uint64_t spans_of_a_kind);
   CpuStats sum_cpus();
   MmuStats sum_mmus();
   void collect_processes(StatTable& table);
@@ -78,6 +84,8 @@ class Machine {
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<WalkAccount> walks_;
   std::unique_ptr<MemoryLedger> ledger_;
+  std::optional<SpanLog> spans_;
+  std::unique_ptr<RangeChronicle> chronicle_;
   std::unique_ptr<RangeBook> ranges_;
   std::unique_ptr<ExitWatch> exit_watch_;
 };

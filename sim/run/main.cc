@@ -16,6 +16,7 @@ constexpr const char* kAbout =
 
 constexpr Command kCommands[] = {
     {"run", "replays a trace once per variant and compares", run_run},
+    {"capture", "runs a program and writes the trace of its memory references", run_capture},
     {"sweep", "runs a config at every combination of some keys' values", run_sweep_command},
     {"tune", "looks for the knobs of khugepaged that get most at the least cost", run_tune},
     {"scenario", "plays scripted histories on the simulated kernel and writes what it did", run_scenario},

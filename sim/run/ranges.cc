@@ -7,8 +7,8 @@
 
 namespace collapsar {
 
-RangeBook::RangeBook(Kernel& kernel, WalkAccount& walks, const EventQueue& queue)
-    : kernel_(kernel), walks_(walks), queue_(queue) {}
+RangeBook::RangeBook(Kernel& kernel, WalkAccount& walks, const EventQueue& queue, const RangeChronicle* chronicle)
+    : kernel_(kernel), walks_(walks), queue_(queue), chronicle_(chronicle) {}
 
 void RangeBook::ask_for(const std::vector<VirtAddr>& addresses) {
   for (const VirtAddr address : addresses) asked_.push_back(huge_base(address));
@@ -61,6 +61,7 @@ void RangeBook::add_history(AddressSpace& mm, Rows& rows) {
     RangeRow& row = rows[it->first.base];
     row.happened = true;
     row.history = it->second;
+    if (chronicle_) row.changes = chronicle_->of(mm.asid(), {it->first.base});
     row.huge_time = history.huge_time(it->second);
   }
 }
@@ -73,6 +74,7 @@ void RangeBook::add_walks(AddressSpace& mm, Rows& rows) {
     const bool is_huge = row.history.is_huge;
     row.happened = true;
     row.walks = walks.walks, row.walk_cycles = walks.cycles();
+    if (walks.walks > 0) row.first_walk = walks.first_walk;
     row.walk_cycles_huge = std::uint64_t(walks.subcycles_while_huge(is_huge)) / Clock::kSubcycles;
     row.small_time = walks.time_while_small(is_huge, row.ended.value_or(queue_.now()));
     if (walks.mapping < mm.mappings().size()) row.mapping = mm.mappings()[walks.mapping].name;

@@ -11,6 +11,7 @@
 
 #include "models/kernel/range_history.h"
 #include "sim/core/units.h"
+#include "sim/run/range_chronicle.h"
 #include "sim/run/scan_outlook.h"
 
 namespace collapsar {
@@ -22,10 +23,12 @@ struct RangeRow {
   std::uint32_t space = 0;  // which address space of the process, from 0
   VirtAddr base{};
   std::string process, mapping;
-  bool happened = true;       // false: nothing did, it was only asked for
-  RangeRecord history;        // from time 0
-  RangeOutlook outlook;       // at the end, or when the address space ended
-  std::optional<Time> ended;  // exit or exec of its process
+  bool happened = true;              // false: nothing did, it was only asked for
+  RangeRecord history;               // from time 0
+  std::vector<RangeChange> changes;  // from time 0; empty if nothing is recorded
+  RangeOutlook outlook;              // at the end, or when the address space ended
+  std::optional<Time> first_walk;    // after the warm-up
+  std::optional<Time> ended;         // exit or exec of its process
   // --- after the warm-up ---
   std::uint64_t walks = 0, walk_cycles = 0, walk_cycles_huge = 0;  // all; of these, while it was huge
   Duration small_time{};                                           // from the first walk on, while it was not huge
@@ -46,7 +49,8 @@ struct RangeRow {
 // noted before.
 class RangeBook {
  public:
-  RangeBook(Kernel& kernel, WalkAccount& walks, const EventQueue& queue);
+  // `chronicle`: nullptr if nobody wants to know the states over time.
+  RangeBook(Kernel& kernel, WalkAccount& walks, const EventQueue& queue, const RangeChronicle* chronicle = nullptr);
   // These get a row in every address space, whatever happens there.
   void ask_for(const std::vector<VirtAddr>& addresses);
   // The process of `task` is about to exit or to exec.
@@ -66,6 +70,7 @@ class RangeBook {
   Kernel& kernel_;
   WalkAccount& walks_;
   const EventQueue& queue_;
+  const RangeChronicle* chronicle_;
   std::vector<VirtAddr> asked_;  // bases
   std::map<Asid, Rows> ended_;   // names, outlook and end are as of then
 };

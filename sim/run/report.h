@@ -30,6 +30,12 @@ std::string json_report(const ExperimentResult& result, const std::vector<VirtAd
 std::string json_of_stats(const StatTable& stats);
 std::string timeseries_csv(const ExperimentResult& result);
 std::string ranges_csv(const ExperimentResult& result);
+// events.json: spans and counters for a trace viewer.
+std::string events_report(const ExperimentResult& result);
+// One sentence for each kind of track of events.json that shows less than there was.
+std::vector<std::string> left_out_notes(const ExperimentResult& result);
+// report.html: one page that needs nothing else. Shows what was recorded (RunOptions::record).
+std::string html_report(const ExperimentResult& result);
 
 // Why the 2 MiB range of an address is huge or not, in sentences: one answer per process that has it and variant.
 struct WhyAnswer {
@@ -43,7 +49,7 @@ std::string why_report(const ExperimentResult& result, VirtAddr address);
 void prepare_report_directory(const std::string& directory);
 // Writes one file: under a temporary name, then renamed. Throws ConfigError.
 void write_whole_file(const std::string& path, const std::string& text);
-// Writes result.json, timeseries.csv, ranges.csv: all under temporary names, then renamed, so that a reader never meets
+// Writes report.html, result.json, timeseries.csv, ranges.csv, events.json: all under temporary names, then renamed, so that a reader never meets
 // half a file. Throws ConfigError.
 void write_report(const ExperimentResult& result, const std::string& directory, const std::vector<VirtAddr>& why = {});
 

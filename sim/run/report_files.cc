@@ -71,9 +71,11 @@ void write_whole_file(const std::string& path, const std::string& text) {
 void write_report(const ExperimentResult& result, const std::string& directory, const std::vector<VirtAddr>& why) {
   prepare_report_directory(directory);
   Files files(directory);
+  files.add("report.html", html_report(result));
   files.add("result.json", json_report(result, why));
   files.add("timeseries.csv", timeseries_csv(result));
   files.add("ranges.csv", ranges_csv(result));
+  files.add("events.json", events_report(result));
   files.rename_all();
 }
 

@@ -1,9 +1,9 @@
 // result.json: one object; one line per number, so that two results make a readable diff.
-#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "sim/run/report.h"
+#include "sim/run/report_parts.h"
 
 namespace collapsar {
 
@@ -76,13 +76,8 @@ Json json_of(const HonestTime& honest) {
 
 Json notes_of(const ExperimentResult& result) {
   Json honest = Json::object();
-  Json simplified = Json::array();
-  for (const VariantResult& variant : result.variants) {
-    honest[variant.name] = json_of(variant.honest_time);
-    for (const std::string& text : variant.simplified)
-      if (std::find(simplified.begin(), simplified.end(), text) == simplified.end()) simplified.push_back(text);
-  }
-  return {{"honest_time", std::move(honest)}, {"trace", result.trace.notes}, {"simplified", std::move(simplified)}};
+  for (const VariantResult& variant : result.variants) honest[variant.name] = json_of(variant.honest_time);
+  return {{"honest_time", std::move(honest)}, {"trace", result.trace.notes}, {"simplified", simplified_points(result)}};
 }
 
 Json why_of(const ExperimentResult& result, const std::vector<VirtAddr>& addresses) {

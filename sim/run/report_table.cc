@@ -4,6 +4,7 @@
 
 #include "sim/run/report.h"
 #include "sim/run/report_format.h"
+#include "sim/run/report_parts.h"
 
 namespace collapsar {
 
@@ -68,14 +69,7 @@ constexpr Metric kMetrics[] = {
 #undef AT
 #undef PERCENTILE
 
-struct Row {
-  std::string section, label;
-  NumberFormat format = NumberFormat::count;
-  std::vector<double> values;  // by variant
-  bool is_zero() const {
-    return std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
-  }
-};
+using Row = ComparisonRow;
 
 Row row_of(const ExperimentResult& result, std::string section, std::string label, const std::string& path) {
   Row row{std::move(section), std::move(label), NumberFormat::count, {}};
@@ -205,38 +199,49 @@ std::string table(const ExperimentResult& result) {
 
 std::string notes(const ExperimentResult& result) {
   std::string out;
-  for (const std::string& note : result.trace.notes) out += fmt::format("note: {}\n", note);
+  for (const std::string& note : report_notes(result)) out += fmt::format("note: {}\n", note);
+  return out + fmt::format("note: simplified in {} points, listed under `notes` in result.json\n",
+                           simplified_points(result).size());
+}
+
+}  // namespace
+
+std::vector<ComparisonRow> comparison_rows(const ExperimentResult& result) { return rows_of(result); }
+
+std::vector<std::string> report_notes(const ExperimentResult& result) {
+  std::vector<std::string> notes = result.trace.notes;
+  for (std::string& note : left_out_notes(result)) notes.push_back(std::move(note));
   const double outside = number(result.base().stats, "refs.outside_vma");
   if (outside > 0)
-    out += fmt::format("note: {} references to addresses that no VMA covers were skipped\n",
-                       with_separators(std::uint64_t(outside)));
+    notes.push_back(fmt::format("{} references to addresses that no VMA covers were skipped",
+                                with_separators(std::uint64_t(outside))));
+  return notes;
+}
+
+std::vector<std::string> simplified_points(const ExperimentResult& result) {
   std::vector<std::string> simplified;
   for (const VariantResult& variant : result.variants)
     for (const std::string& text : variant.simplified)
       if (std::find(simplified.begin(), simplified.end(), text) == simplified.end()) simplified.push_back(text);
-  out += fmt::format("note: simplified in {} points, listed under `notes` in result.json\n", simplified.size());
-  return out;
+  return simplified;
 }
 
-}  // namespace
+std::string honest_time_of(const HonestTime& honest) {
+  const std::string simulated =
+      fmt::format("{} simulated, time.scale {}; ", readable_time(to_ns(honest.simulated)), honest.scale);
+  if (honest.ranges_per_wakeup == 0) return simulated + "khugepaged is off";
+  return simulated + fmt::format("{} wake-up{} of up to {} ranges, {} candidates: at most {} collapsed, in fact {}",
+                                 with_separators(honest.wakeups), honest.wakeups == 1 ? "" : "s",
+                                 with_separators(honest.ranges_per_wakeup), with_separators(honest.candidates),
+                                 with_separators(honest.collapsible_at_most), with_separators(honest.collapsed));
+}
 
 std::string honest_time_report(const ExperimentResult& result) {
   std::size_t width = 0;
   for (const VariantResult& variant : result.variants) width = std::max(width, variant.name.size());
   std::string out;
-  for (const VariantResult& variant : result.variants) {
-    const HonestTime& honest = variant.honest_time;
-    out += fmt::format("  {}  {} simulated, time.scale {}; ", pad_right(variant.name, width),
-                       readable_time(to_ns(honest.simulated)), honest.scale);
-    if (honest.ranges_per_wakeup == 0) {
-      out += "khugepaged is off\n";
-      continue;
-    }
-    out += fmt::format("{} wake-up{} of up to {} ranges, {} candidates: at most {} collapsed, in fact {}\n",
-                       with_separators(honest.wakeups), honest.wakeups == 1 ? "" : "s",
-                       with_separators(honest.ranges_per_wakeup), with_separators(honest.candidates),
-                       with_separators(honest.collapsible_at_most), with_separators(honest.collapsed));
-  }
+  for (const VariantResult& variant : result.variants)
+    out += fmt::format("  {}  {}\n", pad_right(variant.name, width), honest_time_of(variant.honest_time));
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "sim/run/range_saving.h"
 #include "sim/run/report.h"
 #include "sim/run/report_format.h"
+#include "sim/run/report_parts.h"
 
 namespace collapsar {
 
@@ -262,6 +263,11 @@ std::vector<std::string> answer(const ExperimentResult& result, const VariantRes
 }
 
 }  // namespace
+
+std::vector<std::string> why_sentences(const ExperimentResult& result, const VariantResult& variant,
+                                       const RangeRow& row) {
+  return story(result, variant, row);
+}
 
 std::vector<WhyAnswer> explain(const ExperimentResult& result, VirtAddr address) {
   std::vector<WhyAnswer> answers;

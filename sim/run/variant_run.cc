@@ -35,11 +35,21 @@ class VariantRun::WatchedSource : public TraceSource {
   std::uint64_t next_report_ = ~0ULL;
 };
 
+namespace {
+
+MachineSwitches switches_of(const Variant& variant, const RunOptions& options) {
+  MachineSwitches switches{.one_event_per_step = options.one_event_per_step, .check = options.check};
+  if (options.record) switches.record = variant.config.output.events;
+  return switches;
+}
+
+}  // namespace
+
 VariantRun::VariantRun(const Variant& variant, std::unique_ptr<TraceSource> source, const RunOptions& options)
     : variant_(variant),
       options_(options),
       source_(std::make_unique<WatchedSource>(std::move(source), *this)),
-      machine_(variant.config, *source_, {options.one_event_per_step, options.check}) {
+      machine_(variant.config, *source_, switches_of(variant, options)) {
   machine_.scheduler().on_warmup = [this] { warmed_up(); };
   machine_.scheduler().on_end = [this] { ended(); };
   machine_.ranges().ask_for(options_.why);
@@ -87,6 +97,7 @@ VariantResult VariantRun::finish() {
   result.stats = warmup > 0 ? total.minus(at_warmup_) : total;
   result.timeline = std::move(timeline_);
   result.ranges = machine_.ranges().rows();
+  result.spans = machine_.take_spans();
   result.honest_time = honest_time(result.stats);
   result.facts = facts();
   result.simplified = departures_in(variant_.config, result.stats);

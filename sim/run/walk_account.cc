@@ -23,7 +23,7 @@ WalkAccount::RangeWalks* WalkAccount::known(Asid asid, VirtAddr base) {
   return range == spaces_[asid].ranges.end() ? nullptr : &range.value();
 }
 
-void WalkAccount::will_be_huge(Asid asid, VirtAddr base) {
+void WalkAccount::will_be_huge(Asid asid, VirtAddr base, RangeRecord::By) {
   RangeWalks* range = known(asid, base);
   if (!range) return;
   range->small_time += queue_.now() - range->small_since;

@@ -31,6 +31,7 @@ class WalkAccount : public WalkObserver, public RangeWatcher {
  public:
   struct RangeWalks : WalkCount {
     MappingId mapping = kUnnamed;  // of the first walk here
+    Time first_walk{};
     // Cycles and time of the times that are over; the one that lasts began at huge_from, or at small_since.
     std::int64_t huge_subcycles = 0, huge_from = 0;
     Duration small_time{};
@@ -59,12 +60,12 @@ class WalkAccount : public WalkObserver, public RangeWatcher {
     Space& space = space_of(asid);
     const MappingId mapping = mapping_at(space, va);
     RangeWalks& range = space.ranges[va.value / kHugeBytes];
-    if (range.walks == 0) range.mapping = mapping, range.small_since = queue_.now();
+    if (range.walks == 0) range.mapping = mapping, range.first_walk = range.small_since = queue_.now();
     range.add(subcycles);
     if (mapping != kUnnamed) space.by_mapping[mapping].add(subcycles);
   }
 
-  void will_be_huge(Asid asid, VirtAddr base) override;
+  void will_be_huge(Asid asid, VirtAddr base, RangeRecord::By by) override;
   void will_be_small(Asid asid, VirtAddr base) override;
 
   // nullptr: no walk there.

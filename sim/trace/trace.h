@@ -87,6 +87,7 @@ struct TraceEvent {
   std::string name;          // path, or executable
   bool operator==(const TraceEvent&) const = default;
 };
+std::string_view name_of(TraceEvent::Op op);  // "mmap"
 
 using TraceItem = std::variant<TraceRun, TraceEvent>;
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
 
+#include "sim/trace/trace_block_shapes.h"
 #include "sim/trace/trace_planes_simd.h"
 
 namespace collapsar {
@@ -55,15 +55,15 @@ std::vector<std::uint64_t> common_shapes(std::span<const std::uint64_t> shapes) 
     std::uint64_t shape, count;
   };
   std::vector<Seen> seen;
-  std::unordered_map<std::uint64_t, std::size_t> place;
-  std::size_t last = 0;
+  ShapeNumbers places;
   for (const std::uint64_t shape : shapes) {
-    if (seen.empty() || seen[last].shape != shape) {
-      const auto [it, is_new] = place.try_emplace(shape, seen.size());
-      if (is_new) seen.push_back({shape, 0});
-      last = it->second;
+    std::uint32_t place = places.of(shape);
+    if (place == ShapeNumbers::kNone) {
+      place = static_cast<std::uint32_t>(seen.size());
+      places.set(shape, place);
+      seen.push_back({shape, 0});
     }
-    ++seen[last].count;
+    ++seen[place].count;
   }
   std::stable_sort(seen.begin(), seen.end(), [](const Seen& a, const Seen& b) { return a.count > b.count; });
   std::vector<std::uint64_t> common;
@@ -72,21 +72,18 @@ std::vector<std::uint64_t> common_shapes(std::span<const std::uint64_t> shapes) 
 }
 
 void encode_codes(std::span<const std::uint64_t> shapes, std::span<const std::uint64_t> common, ByteWriter& out) {
-  std::unordered_map<std::uint64_t, std::uint8_t> code_of;
-  for (std::size_t i = 0; i < common.size(); ++i) code_of[common[i]] = static_cast<std::uint8_t>(i);
+  ShapeNumbers code_of;
+  for (std::size_t i = 0; i < common.size(); ++i) code_of.set(common[i], static_cast<std::uint32_t>(i));
   out.u8(kShapeCodes), out.u8(static_cast<std::uint8_t>(common.size()));
   for (const std::uint64_t shape : common) out.u64(shape);
   ByteWriter escapes;
   std::uint64_t last_position = 0, escaped = 0;
-  std::uint64_t last_shape = common[0];
-  std::uint8_t last_code = 0;
+  const std::size_t codes = out.bytes.size();
+  out.bytes.resize(codes + shapes.size());
   for (std::size_t i = 0; i < shapes.size(); ++i) {
-    if (shapes[i] != last_shape) {
-      const auto it = code_of.find(shapes[i]);
-      last_shape = shapes[i], last_code = it == code_of.end() ? kEscape : it->second;
-    }
-    out.u8(last_code);
-    if (last_code != kEscape) continue;
+    const std::uint32_t code = code_of.of(shapes[i]);
+    out.bytes[codes + i] = code == ShapeNumbers::kNone ? kEscape : static_cast<std::uint8_t>(code);
+    if (code != ShapeNumbers::kNone) continue;
     escapes.varint(i - last_position), escapes.u64(shapes[i]);
     last_position = i, ++escaped;
   }

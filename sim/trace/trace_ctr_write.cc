@@ -2,48 +2,40 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
-#include "sim/trace/trace_ctr.h"
-#include "sim/trace/trace_input.h"
-#include "sim/trace/trace_output.h"
-#include "sim/trace/trace_readers.h"
+#include "sim/trace/trace_ctr_pack.h"
 #include "sim/trace/trace_touched.h"
 
 namespace collapsar {
 
 namespace {
 
-// Level 6 packed twelve traces of real programs some 5 % smaller than 3 and decompresses as fast; only writing is slower.
-constexpr int kCompressionLevel = 6;
-
-class CtrWriter : public TraceSink {
+class CtrWriter : public DescribedSink {
  public:
-  CtrWriter(const std::string& file, const TraceInfo& info) : name_(file), file_(file) {
-    footer_.info = info;
-    footer_.info.references = footer_.info.events = 0;
-    records_.reserve(kBlockReferences);
-    file_.write(encode_ctr_header());
+  CtrWriter(const std::string& file, const TraceInfo& info, CtrPacking packing)
+      : name_(file), packer_(file, packing), info_(info) {
+    info_.references = info_.events = 0;
+    block_.records.reserve(kBlockReferences);
   }
   void put(const TraceItem& item) override {
     if (const auto* run = std::get_if<TraceRun>(&item)) put_run(*run);
     else put_event(std::get<TraceEvent>(item));
   }
+  void describe(const TraceInfo& info) override;
   void finish() override;
 
  private:
-  std::uint64_t references() const { return footer_.info.references; }
+  std::uint64_t references() const { return info_.references; }
   void put_run(const TraceRun& run);
   void put_piece(const TraceRun& run, std::size_t from, std::size_t count);
   void put_event(TraceEvent event);
   void flush();
 
   std::string name_;
-  OutputFile file_;
-  CtrFooter footer_;
+  BlockPacker packer_;
+  TraceInfo info_;
   ContentHash hash_;
   ResidentPages resident_;
-  std::vector<Record> records_;
-  std::vector<std::uint8_t> payload_;  // of the block before
-  BlockFrame frame_;
+  UnpackedBlock block_;
   std::size_t event_bytes_ = 0;
   bool has_thread_ = false;
   std::uint32_t pid_ = 0, tid_ = 0;
@@ -67,25 +59,26 @@ void CtrWriter::put_run(const TraceRun& run) {
   if (!has_thread_ || run.pid != pid_ || run.tid != tid_) hash_.add_thread(references(), run.pid, run.tid);
   has_thread_ = true, pid_ = run.pid, tid_ = run.tid;
   hash_.add(run.records);
-  if (!footer_.info.complete && !footer_.info.resident) resident_.add(run);
+  if (!info_.complete && !info_.resident) resident_.add(run);
   for (std::size_t from = 0; from < run.records.size();) {
-    if (records_.size() == kBlockReferences) flush();
-    const std::size_t count = std::min(run.records.size() - from, kBlockReferences - records_.size());
+    if (block_.records.size() == kBlockReferences) flush();
+    const std::size_t count = std::min(run.records.size() - from, kBlockReferences - block_.records.size());
     put_piece(run, from, count);
     from += count;
   }
 }
 
 void CtrWriter::put_piece(const TraceRun& run, std::size_t from, std::size_t count) {
-  const auto position = static_cast<std::uint32_t>(records_.size());
-  if (frame_.threads.empty() || frame_.threads.back().pid != run.pid || frame_.threads.back().tid != run.tid) {
-    frame_.threads.push_back({position, run.pid, run.tid});
+  const auto position = static_cast<std::uint32_t>(block_.records.size());
+  if (block_.frame.threads.empty() || block_.frame.threads.back().pid != run.pid ||
+      block_.frame.threads.back().tid != run.tid) {
+    block_.frame.threads.push_back({position, run.pid, run.tid});
   }
-  frame_.segments.push_back({position, stamp_at(run.begin_ns, run.end_ns, from, run.records.size()),
-                             stamp_at(run.begin_ns, run.end_ns, from + count, run.records.size())});
+  block_.frame.segments.push_back({position, stamp_at(run.begin_ns, run.end_ns, from, run.records.size()),
+                                   stamp_at(run.begin_ns, run.end_ns, from + count, run.records.size())});
   const auto first = run.records.begin() + static_cast<std::ptrdiff_t>(from);
-  records_.insert(records_.end(), first, first + static_cast<std::ptrdiff_t>(count));
-  footer_.info.references += count;
+  block_.records.insert(block_.records.end(), first, first + static_cast<std::ptrdiff_t>(count));
+  info_.references += count;
 }
 
 void CtrWriter::put_event(TraceEvent event) {
@@ -97,62 +90,40 @@ void CtrWriter::put_event(TraceEvent event) {
   hash_.add(event);
   resident_.add(event);
   event_bytes_ += event.name.size() + 64;  // a bound for typical numbers; the limit is a soft one
-  frame_.events.push_back({static_cast<std::uint32_t>(records_.size()), std::move(event)});
-  ++footer_.info.events;
+  block_.frame.events.push_back({static_cast<std::uint32_t>(block_.records.size()), std::move(event)});
+  ++info_.events;
   if (event_bytes_ > kBlockEventBytes) flush();
 }
 
 void CtrWriter::flush() {
-  if (records_.empty() && frame_.events.empty()) return;
-  frame_.references = static_cast<std::uint32_t>(records_.size());
+  BlockFrame& frame = block_.frame;
+  if (block_.records.empty() && frame.events.empty()) return;
+  frame.references = static_cast<std::uint32_t>(block_.records.size());
   const auto is_zero = [](const StampSegment& s) { return s.begin_ns == 0 && s.end_ns == 0; };
-  CtrIndexEntry entry;
-  if (!frame_.segments.empty()) entry.first_stamp_ns = frame_.segments.front().begin_ns;
-  if (!frame_.events.empty() && frame_.events.front().position == 0)
-    entry.first_stamp_ns = frame_.events.front().event.stamp_ns;
-  if (std::all_of(frame_.segments.begin(), frame_.segments.end(), is_zero)) frame_.segments.clear();
-  ByteWriter payload;
-  encode_block(frame_, records_, payload);
-  SIM_ASSERT(payload.bytes.size() <= kBlockBytes, "a block of {} bytes", payload.bytes.size());
-  entry.is_chained = footer_.index.size() % kCtrChain != 0;
-  const std::vector<std::uint8_t> packed =
-      compress(payload.bytes, kCompressionLevel,
-               entry.is_chained ? std::span<const std::uint8_t>(payload_) : std::span<const std::uint8_t>{});
-  entry.offset = file_.size();
-  entry.first_reference = references() - records_.size();
-  entry.references = frame_.references;
-  entry.packed = static_cast<std::uint32_t>(packed.size());
-  entry.unpacked = static_cast<std::uint32_t>(payload.bytes.size());
-  entry.has_events = !frame_.events.empty();
-  file_.write(encode_ctr_block_header(entry));
-  file_.write(packed);
-  footer_.index.push_back(entry);
-  payload_ = std::move(payload.bytes);
-  frame_ = {};
-  records_.clear();
+  if (std::all_of(frame.segments.begin(), frame.segments.end(), is_zero)) frame.segments.clear();
+  block_.first_reference = references() - block_.records.size();
+  block_ = packer_.put(std::move(block_));
   event_bytes_ = 0;
+}
+
+void CtrWriter::describe(const TraceInfo& info) {
+  const std::uint64_t references = info_.references, events = info_.events;
+  info_ = info;
+  info_.references = references, info_.events = events;
 }
 
 void CtrWriter::finish() {
   flush();
-  footer_.info.hash = hash_.text();
-  if (footer_.info.complete) footer_.info.resident.emplace();  // from the start of the program: nothing was there
-  if (!footer_.info.resident) footer_.info.resident = resident_.result();
-  const std::vector<std::uint8_t> footer = encode_ctr_footer(footer_);
-  const std::vector<std::uint8_t> packed = compress(footer, kCompressionLevel);
-  ByteWriter trailer;
-  trailer.u64(file_.size()), trailer.u64(packed.size()), trailer.u64(footer.size());
-  trailer.u64(fnv1a(trailer.bytes));
-  trailer.raw(kCtrEnd.data(), kCtrEnd.size());
-  file_.write(packed);
-  file_.write(trailer.bytes);
-  file_.commit();
+  info_.hash = hash_.text();
+  if (info_.complete) info_.resident.emplace();  // from the start of the program: nothing was there
+  if (!info_.resident) info_.resident = resident_.result();
+  packer_.finish(info_);
 }
 
 }  // namespace
 
-std::unique_ptr<TraceSink> create_ctr(const std::string& file, const TraceInfo& info) {
-  return std::make_unique<CtrWriter>(file, info);
+std::unique_ptr<DescribedSink> create_ctr(const std::string& file, const TraceInfo& info, CtrPacking packing) {
+  return std::make_unique<CtrWriter>(file, info, packing);
 }
 
 }  // namespace collapsar

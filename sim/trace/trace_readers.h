@@ -54,7 +54,19 @@ std::unique_ptr<TraceSource> open_text(const std::string& file);
 bool is_drmemtrace(const std::string& file);  // a folder, or the file of one thread
 std::unique_ptr<TraceSource> open_drmemtrace(const std::vector<std::string>& files);
 
-std::unique_ptr<TraceSink> create_ctr(const std::string& file, const TraceInfo& info);
+// A sink that may be told at the end what only then is known: complete or not, resident set, notes.
+class DescribedSink : public TraceSink {
+ public:
+  virtual void describe(const TraceInfo& info) = 0;  // before finish(); counts and hash stay its own
+};
+
+// Level 6 in chains packed twelve traces of real programs some 5 % smaller than level 3 and decompresses as fast; only
+// writing is slower.
+struct CtrPacking {
+  int level = 6;           // of zstd
+  bool is_chained = true;  // blocks lean on the one before
+};
+std::unique_ptr<DescribedSink> create_ctr(const std::string& file, const TraceInfo& info, CtrPacking packing = {});
 std::unique_ptr<TraceSink> create_text(const std::string& file, const TraceInfo& info);
 
 std::string file_name(const std::string& path);  // without directories

@@ -17,7 +17,6 @@ inline constexpr std::string_view kTextFirstLine = "collapsar-trace 1";
 inline constexpr std::string_view kTextSuffix = ".txt";
 inline constexpr std::string_view kKindLetters = "flsmrw";  // in the order of RefKind
 
-std::string_view name_of(TraceEvent::Op op);
 std::optional<TraceEvent::Op> op_named(std::string_view name);
 
 inline constexpr std::array<std::pair<std::string_view, bool TraceInfo::*>, 5> kTextFlags{{

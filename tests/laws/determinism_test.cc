@@ -41,13 +41,15 @@ constexpr const char* kConfigs[] = {
 };
 
 std::string everything(const ExperimentResult& result) {
-  return json_report(result) + timeseries_csv(result) + ranges_csv(result);
+  return json_report(result) + timeseries_csv(result) + ranges_csv(result) + events_report(result) +
+         html_report(result);
 }
 
 std::string run(const char* config, unsigned jobs, bool one_event_per_step) {
   RunOptions options;
   options.jobs = jobs;
   options.one_event_per_step = one_event_per_step;
+  options.record = true;
   return everything(run_experiment(parse_yaml(config, "test.yaml"), options));
 }
 

@@ -115,7 +115,18 @@ void expect_equal(const TlbStats& model, const PlainLevel& plain, const char* le
   EXPECT_EQ(model.misses, plain.misses[0] + plain.misses[1] + plain.misses[2]);
 }
 
-void compare(std::uint64_t seed) {
+// The kinds of walk: those of the machine, one at a time; those of fixed length, which may overlap but never merge; those that
+// take no time, which are done on the path of a hit.
+enum class Walks { timed, fixed, free };
+constexpr std::uint32_t kFixedWalk = 30;
+
+void set_walks(CpuBenchConfig& config, Walks walks) {
+  if (walks == Walks::timed) config.cpu.outstanding = 1;
+  if (walks == Walks::fixed) config.mmu.fixed_walk = kFixedWalk;
+  if (walks == Walks::free) config.mmu.fixed_walk = config.mmu.l2_latency = 0;
+}
+
+void compare(std::uint64_t seed, Walks walks) {
   Geometry g(seed);
   PlainTlb& plain = g.plain;
   for (unsigned size = 0; size < kSizes; ++size)
@@ -138,7 +149,8 @@ void compare(std::uint64_t seed) {
   }
   CpuBenchConfig config;
   config.mmu = g.mmu;
-  config.cpu.outstanding = 1, config.cpu.interleave = Interleave::trace;
+  config.cpu.interleave = Interleave::trace;
+  set_walks(config, walks);
   if (g.chance(30)) config.caches = CachesConfig{};
   CpuBench bench(config, std::move(trace));
   bench.prepare();
@@ -153,10 +165,22 @@ void compare(std::uint64_t seed) {
   EXPECT_EQ(m.walks, plain.walks);
   EXPECT_EQ(m.walks_repeated, plain.dirty_walks);
   EXPECT_EQ(m.walks_merged, 0U);
+  if (walks == Walks::timed) return;
+  EXPECT_EQ(m.walk_refs, 0U);
+  EXPECT_EQ(m.walk_cycles, m.walks * *config.mmu.fixed_walk);
+  EXPECT_LE(m.walk_active_cycles, m.walk_cycles);
 }
 
 TEST(TlbExact, CountsEqualThoseOfAPlainModelForFiftyGeometries) {
-  for (std::uint64_t seed = 1; seed <= 50 && !::testing::Test::HasFailure(); ++seed) compare(seed);
+  for (std::uint64_t seed = 1; seed <= 50 && !HasFailure(); ++seed) compare(seed, Walks::timed);
+}
+
+TEST(TlbExact, CountsAreTheSameWithWalksOfFixedLength) {
+  for (std::uint64_t seed = 1; seed <= 50 && !HasFailure(); ++seed) compare(seed, Walks::fixed);
+}
+
+TEST(TlbExact, CountsAreTheSameWithWalksThatTakeNoTime) {
+  for (std::uint64_t seed = 1; seed <= 50 && !HasFailure(); ++seed) compare(seed, Walks::free);
 }
 
 }  // namespace

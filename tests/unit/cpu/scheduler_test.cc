@@ -313,6 +313,9 @@ TEST(Scheduler, RefusesReferencesOfNobody) {
   PaperTrace unknown;
   unknown.process(1), unknown.run(1, 1, hits(1)), unknown.run(9, 1, hits(1));
   EXPECT_THROW(Bench(machine(1), unknown).start().run(), TraceError);
+  PaperTrace gone = threads(2);  // what thread 1 does next waits for it
+  gone.run(1, 2, hits(1)), gone.event(Op::thread_exit, 1, 2), gone.run(1, 2, hits(1)), gone.event(Op::madvise, 1);
+  EXPECT_THROW(Bench(machine(2), gone).start().run(), TraceError);
 }
 
 TEST(Scheduler, ATruncatedTraceLeavesItsProcessAlive) {

@@ -16,8 +16,11 @@ constexpr std::uint64_t kBase = 1ULL << 40;
 constexpr std::uint64_t kOther = kBase + 64 * kMiB;
 
 struct Watcher : RangeWatcher {
-  void will_be_huge(Asid, VirtAddr base) override { told.push_back(fmt::format("huge {:x}", base.value)); }
+  void will_be_huge(Asid, VirtAddr base, By) override { told.push_back(fmt::format("huge {:x}", base.value)); }
   void will_be_small(Asid, VirtAddr base) override { told.push_back(fmt::format("small {:x}", base.value)); }
+  void refused(Asid, VirtAddr base, ScanResult why) override {
+    told.push_back(fmt::format("{} {:x}", name_of(why), base.value));
+  }
   std::vector<std::string> told;
 };
 
@@ -119,11 +122,22 @@ TEST_F(RangeHistoryTest, AnExitTakesItAway) {
 
 TEST_F(RangeHistoryTest, TellsItsWatcherBeforeEachChange) {
   Watcher watcher;
-  bench->kernel.history().set_watcher(&watcher);
+  bench->kernel.history().add_watcher(watcher);
   bench->touch(task, {kBase + kHugeBytes});
   bench->call(KernelBench::request(Op::munmap, task, kBase + kHugeBytes, kMiB));
   EXPECT_EQ(watcher.told, (std::vector<std::string>{"huge 10000200000", "small 10000200000"}));
-  bench->kernel.history().set_watcher(nullptr);
+}
+
+TEST_F(RangeHistoryTest, TellsItsWatchersOfARefusal) {
+  EventQueue queue;
+  RangeHistory history(queue);
+  Watcher one, other;
+  history.add_watcher(one), history.add_watcher(other);
+  history.scanned({.asid = 7, .base = {kBase}, .result = ScanResult::EXCEED_NONE_PTE, .counts = {}});
+  history.scanned(
+      {.asid = 7, .base = {kBase}, .result = ScanResult::SUCCEED, .counts = {}, .collapsed = true, .maps_pmd = true});
+  EXPECT_EQ(one.told, (std::vector<std::string>{"SCAN_EXCEED_NONE_PTE 10000000000", "huge 10000000000"}));
+  EXPECT_EQ(other.told, one.told);
 }
 
 TEST_F(RangeHistoryTest, AddsUpTheTimeWhileHuge) {

@@ -26,6 +26,8 @@ TEST(MmuConfig, RefusesWhatIsNoMachineAndSaysWhatWouldBeRight) {
   };
   EXPECT_EQ(refused([](MmuConfig& c) { c.levels = 3; }), "levels: 3; a page table has 4 or 5");
   EXPECT_EQ(refused([](MmuConfig& c) { c.walkers = 0; }), "walkers: 0; 1 to 64");
+  EXPECT_EQ(refused([](MmuConfig& c) { c.ideal = true, c.fixed_walk = 30; }),
+            "fixed_walk: found 30, with ideal: true there are no walks; expected none");
   EXPECT_EQ(refused([](MmuConfig& c) { c.l1d[0].sets = 0; }), "l1d: sets: 0; 1 to 65536");
   EXPECT_EQ(refused([](MmuConfig& c) { c.l2[0].ways.erase(k2M); }),
             "l2: ways: none for 2m; every page size of an array needs at least 1");

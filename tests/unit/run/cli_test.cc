@@ -127,9 +127,12 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
 TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
-      {"", "collapsar: no command; choose one of run, scenario, trace, validate, config, or write collapsar --help\n"},
+      {"",
+       "collapsar: no command; choose one of run, capture, sweep, scenario, trace, validate, config, or write "
+       "collapsar --help\n"},
       {"rum x",
-       "collapsar: unknown command rum (known here: run, scenario, trace, validate, config); did you mean run?\n"},
+       "collapsar: unknown command rum (known here: run, capture, sweep, scenario, trace, validate, config); did you "
+       "mean run?\n"},
       {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
       {"run --vairant a x.ctr",
        "collapsar: run: unknown option --vairant (known here: --help, --set, --variant, --out, --jobs, --json, "
@@ -166,7 +169,8 @@ TEST_F(CliTest, RunsAConfigAndWritesTheReportDirectory) {
   const Outcome outcome = collapsar(fmt::format("run {} --out {}", config, path("out")));
   EXPECT_EQ(outcome.status, 0) << outcome.text;
   EXPECT_TRUE(outcome.text.starts_with("tiny: 1,024 references of ")) << outcome.text;
-  for (const char* file : {"out/result.json", "out/timeseries.csv", "out/ranges.csv"})
+  for (const char* file :
+       {"out/report.html", "out/result.json", "out/timeseries.csv", "out/ranges.csv", "out/events.json"})
     EXPECT_TRUE(fs::exists(path(file)));
 }
 

@@ -1,0 +1,128 @@
+#include "models/mem/cache_array.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "sim/core/error.h"
+#include "sim/core/units.h"
+
+namespace collapsar {
+namespace {
+
+// Where the first of the least of `n` words is. Requires: `n` is a multiple of 8.
+std::uint32_t least_of(const std::uint32_t* words, std::uint32_t n) {
+#ifdef __SSE2__
+  const __m128i bias = _mm_set1_epi32(std::numeric_limits<int>::min());  // SSE2 compares signed words only
+  const auto load = [&](std::uint32_t i) {
+    return _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words + i)), bias);
+  };
+  const auto least = [](__m128i a, __m128i b) {
+    const __m128i is_greater = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(is_greater, b), _mm_andnot_si128(is_greater, a));
+  };
+  __m128i all = load(0);
+  for (std::uint32_t i = 4; i < n; i += 4) all = least(all, load(i));
+  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(1, 0, 3, 2)));
+  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
+  for (std::uint32_t i = 0; i + 4 < n; i += 4)
+    if (const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(i), all))))
+      return i + std::uint32_t(std::countr_zero(unsigned(at)));
+  const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(n - 4), all)));
+  return n - 4 + std::uint32_t(std::countr_zero(unsigned(at)));
+#else
+  return std::uint32_t(std::min_element(words, words + n) - words);
+#endif
+}
+
+}  // namespace
+
+CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement)
+    : sets_(sets),
+      reciprocal_(std::has_single_bit(sets) ? 0 : ~0ULL / sets + 1),
+      ways_(ways),
+      stride_(std::uint32_t(align_up(ways, 8))),
+      tag_shift_(unsigned(std::bit_width(sets)) - 1),
+      is_lru_(replacement == CacheReplacement::lru) {
+  words_.assign(sets * 2 * stride_, 0);
+  for (std::uint64_t set = 0; set < sets; ++set) {
+    std::fill_n(tags_of(set), stride_, kEmpty);
+    std::fill_n(states_of(set) + ways_, stride_ - ways_, ~0U);  // no way of the set: never the oldest
+  }
+  if (!is_lru_) trees_.assign(sets, 0);
+}
+
+// The one line of the set among those that share `tag`.
+std::uint64_t CacheArray::line_of(std::uint64_t set, std::uint32_t tag) const {
+  const std::uint64_t first = std::uint64_t{tag} << tag_shift_, first_set = set_of(first);
+  return first + (set >= first_set ? set - first_set : set + sets_ - first_set);
+}
+
+bool CacheArray::mark_dirty(std::uint64_t line) {
+  const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
+  if (hits == 0) return false;
+  states_of(set)[std::countr_zero(hits)] |= kDirty;
+  return true;
+}
+
+CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
+  SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
+             line * kLineBytes, sets_);
+  const std::uint64_t set = set_of(line);
+  const std::uint32_t way = victim_way(set);
+  std::uint32_t& tag = tags_of(set)[way];
+  std::uint32_t& state = states_of(set)[way];
+  const Victim victim{tag == kEmpty ? kNoLine : line_of(set, tag), tag != kEmpty && (state & kDirty) != 0};
+  tag = tag_of(line);
+  state = 0;
+  used(set, way, dirty);
+  return victim;
+}
+
+CacheArray::Removed CacheArray::remove(std::uint64_t line) {
+  const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
+  if (hits == 0) return Removed::absent;
+  const int way = std::countr_zero(hits);
+  tags_of(set)[way] = kEmpty;
+  const bool was_dirty = (std::exchange(states_of(set)[way], 0) & kDirty) != 0;
+  return was_dirty ? Removed::dirty : Removed::clean;
+}
+
+// The times of use are used up: each way gets its rank in its set instead.
+void CacheArray::count_anew() {
+  std::array<std::uint32_t, kMostWays> order;
+  for (std::uint64_t set = 0; set < sets_; ++set) {
+    std::uint32_t* const states = states_of(set);
+    std::iota(order.begin(), order.begin() + ways_, 0);
+    std::sort(order.begin(), order.begin() + ways_,
+              [&](std::uint32_t a, std::uint32_t b) { return states[a] < states[b]; });
+    for (std::uint32_t rank = 0; rank < ways_; ++rank) {
+      std::uint32_t& state = states[order[rank]];
+      state = state < 2 ? state : (rank + 1) << 1 | (state & kDirty);
+    }
+  }
+  uses_ = kMostWays;
+}
+
+void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
+  std::uint32_t node = 1;
+  for (std::uint32_t half = ways_ / 2; half > 0; half /= 2) {
+    const bool upper = (way & half) != 0;
+    const std::uint64_t bit = 1ULL << node;
+    trees_[set] = upper ? trees_[set] & ~bit : trees_[set] | bit;
+    node = 2 * node + upper;
+  }
+}
+
+// An empty way if there is one.
+std::uint32_t CacheArray::victim_way(std::uint64_t set) const {
+  if (is_lru_) return least_of(states_of(set), stride_);
+  const std::uint32_t* const tags = tags_of(set);
+  const std::uint32_t* const empty = std::find(tags, tags + ways_, kEmpty);
+  if (empty != tags + ways_) return std::uint32_t(empty - tags);
+  std::uint32_t node = 1;
+  while (node < ways_) node = 2 * node + ((trees_[set] >> node) & 1);
+  return node - ways_;
+}
+
+}  // namespace collapsar

@@ -1,0 +1,126 @@
+// collapsar capture: runs a command under the capture tool and writes its trace.
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "sim/core/config_node.h"
+#include "sim/run/capture_session.h"
+#include "sim/run/capture_tool.h"
+#include "sim/run/cli_options.h"
+#include "sim/run/report_format.h"
+
+namespace collapsar {
+
+namespace {
+
+constexpr const char* kAbout =
+    "Runs COMMAND and writes its memory references and what it does with its address space as a trace.\n"
+    "It runs 5 to 20 times slower, on Valgrind; the tool for that is compiled on first use, and needs\n"
+    "the packages valgrind and gcc. With --max, the command is ended (SIGTERM) when the trace is long enough.";
+
+constexpr const char* kExamples =
+    "  collapsar capture -- python3 -c 'd = {i: str(i) for i in range(10**6)}'\n"
+    "  collapsar capture --out build.ctr --children -- g++ -O2 -c app.cc\n"
+    "  collapsar capture --skip 100M --max 50M -- ./server\n";
+
+CaptureFetches fetches_of(const std::string& name) {
+  if (name == "none") return CaptureFetches::none;
+  if (name == "page") return CaptureFetches::page;
+  if (name == "block") return CaptureFetches::block;
+  if (name == "insn") return CaptureFetches::insn;
+  throw UsageError(fmt::format("capture: --ifetch {}: none, page, block or insn is right", name));
+}
+
+std::string first_line(const char* file) {
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  return line.empty() ? "unknown" : line;
+}
+
+std::string kernel_note() {
+  utsname system{};
+  ::uname(&system);
+  const std::string thp = "/sys/kernel/mm/transparent_hugepage/";
+  return fmt::format("captured on Linux {}, 4 KiB pages; transparent_hugepage: enabled {}, defrag {}", system.release,
+                     first_line((thp + "enabled").c_str()), first_line((thp + "defrag").c_str()));
+}
+
+std::string options_note(const CommandOptions& options, const std::string& fetches) {
+  std::string text = "captured with --ifetch " + fetches;
+  for (const char* name : {"skip", "max"})
+    if (options.has(name)) text += fmt::format(" --{} {}", name, options.get(name, ""));
+  for (const char* name : {"children", "thp-align"})
+    if (options.has(name)) text += fmt::format(" --{}", name);
+  return text;
+}
+
+TraceInfo described(const Arguments& command, const CommandOptions& options, const std::string& fetches) {
+  TraceInfo info;
+  info.program = std::filesystem::path(command.front()).filename();
+  info.command = fmt::format("{}", fmt::join(command, " "));
+  info.notes = {"time stamps are those of the traced run, slowed down by the tracer; threads took turns",
+                options_note(options, fetches), kernel_note()};
+  return info;
+}
+
+std::string plural(std::uint64_t n, const char* one, const char* more) {
+  return fmt::format("{} {}", with_separators(n), n == 1 ? one : more);
+}
+
+void report(const std::string& file, const CaptureSummary& s, int status) {
+  if (WIFSIGNALED(status)) fmt::print(stderr, "the command was ended by signal {}\n", WTERMSIG(status));
+  else if (WEXITSTATUS(status) != 0) fmt::print(stderr, "the command left with status {}\n", WEXITSTATUS(status));
+  const std::uint64_t all = s.references + s.skipped;
+  fmt::print(stderr, "{}: {} references{}, {}\n", file, with_separators(s.references),
+             s.skipped > 0 ? fmt::format(" after {} skipped", with_separators(s.skipped)) : "",
+             readable_bytes(std::filesystem::file_size(file)));
+  fmt::print(stderr, "self-check: {} of {} references outside a VMA ({:.4f} %); {}, {}, {}\n",
+             with_separators(s.outside), with_separators(all), all > 0 ? 100.0 * double(s.outside) / double(all) : 0.0,
+             plural(s.pages, "distinct page", "distinct pages"), plural(s.threads, "thread", "threads"),
+             plural(s.processes, "process", "processes"));
+}
+
+CommandOptions options_of_capture() {
+  CommandOptions options("capture", "capture [OPTION]... -- COMMAND [ARGUMENT]...", kAbout, kExamples);
+  options.value("out", "FILE", "the trace, named .ctr; default: the command's name and .ctr");
+  options.value("skip", "N", "leaves out the first N references; what they left in memory is recorded");
+  options.value("max", "N", "at most N references");
+  options.value("ifetch", "WHICH",
+                "instruction fetches: none, page (each time the code's page changes; default), block (of code), insn");
+  options.flag("children", "forked processes too, and what they execute; else only COMMAND's own");
+  options.flag("thp-align", "large anonymous mappings begin at 2 MiB, as on Linux from 6.7 on");
+  return options;
+}
+
+}  // namespace
+
+// What stands behind the first `--` is the command's.
+int run_capture(const Arguments& arguments) {
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  CommandOptions options = options_of_capture();
+  if (!options.parse({arguments.begin(), dashes}, 0, 0)) return kDone;
+  CaptureCommand command;
+  if (dashes != arguments.end()) command.words.assign(dashes + 1, arguments.end());
+  if (command.words.empty()) throw UsageError("capture: no command; write -- and the command behind it");
+  const std::string fetches = options.get("ifetch", "page");
+  const TraceInfo info = described(command.words, options, fetches);
+  const std::string file = options.get("out", info.program + ".ctr");
+  if (!file.ends_with(".ctr")) throw UsageError(fmt::format("capture: --out {}: its name ends in .ctr", file));
+  const CaptureOptions window{fetches_of(fetches), options.count("skip", 0), options.count("max", 0),
+                              options.has("children")};
+  command.follows_children = window.children, command.aligns_thp = options.has("thp-align");
+  command.every_fetch = window.fetches == CaptureFetches::insn;
+  command.tool_folder = prepare_capture_tool(installed_capture_tool());
+  CaptureRecorder recorder(file, info, window);
+  const int status = run_captured(command, recorder);
+  const CaptureSummary summary = recorder.finish();
+  report(file, summary, status);
+  return summary.outside == 0 ? kDone : kSimulationFailed;
+}
+
+}  // namespace collapsar
