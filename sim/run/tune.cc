@@ -1,6 +1,7 @@
 #include "sim/run/tune.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace collapsar {
 
@@ -36,8 +37,9 @@ class Tuner {
   // All values of max_ptes_none go on side by side.
   void slow_down() {
     std::vector<Search> searches;
-    for (const Trial& trial : tuning_.trials)
-      if (reduction(trial) >= tuning_.goal) searches.push_back({trial.knobs.max_ptes_none});
+    for (std::size_t i = 0; i < tuning_.trials.size(); ++i)
+      if (reduction(tuning_.trials[i]) >= tuning_.goal && !is_repetition(i))
+        searches.push_back({tuning_.trials[i].knobs.max_ptes_none});
     while (!searches.empty()) {
       std::vector<Knobs> next;
       for (const Search& search : searches) next.push_back({search.none, search.middle()});
@@ -62,6 +64,12 @@ class Tuner {
 
   void measure(const std::vector<Knobs>& knobs) {
     for (Trial& trial : measure_(knobs)) tuning_.trials.push_back(trial);
+  }
+  // A limit that changes nothing at the most eager rate is taken to change nothing at slower ones.
+  bool is_repetition(std::size_t trial) const {
+    const auto figures = [](const Trial& t) { return std::tuple(t.misses, t.peak_rss, t.cpu_ns); };
+    const auto end = tuning_.trials.begin() + std::ptrdiff_t(trial);
+    return std::any_of(tuning_.trials.begin(), end, [&](const Trial& t) { return figures(t) == figures(*end); });
   }
   double reduction(const Trial& trial) const { return tuning_.baseline.misses - trial.misses; }
   bool is_within(const Trial& trial) const { return max_rss_ == 0 || trial.peak_rss <= double(max_rss_); }

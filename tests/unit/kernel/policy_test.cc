@@ -31,6 +31,7 @@ class PolicyTest : public testing::Test {
     bench = std::make_unique<KernelBench>(config);
     task = bench->process();
     Layout(*bench, task).vma(kBase, kRanges * kHugeBytes);
+    bench->kernel.start();
   }
   VirtAddr range(std::uint64_t i) const { return kBase + i * kHugeBytes; }
   void fill(std::uint64_t i, std::uint64_t present, std::uint64_t accessed) {

@@ -128,10 +128,10 @@ TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
       {"",
-       "collapsar: no command; choose one of run, capture, sweep, scenario, trace, validate, config, or write "
+       "collapsar: no command; choose one of run, capture, sweep, tune, scenario, trace, validate, config, or write "
        "collapsar --help\n"},
       {"rum x",
-       "collapsar: unknown command rum (known here: run, capture, sweep, scenario, trace, validate, config); did you "
+       "collapsar: unknown command rum (known here: run, capture, sweep, tune, scenario, trace, validate, config); did you "
        "mean run?\n"},
       {"run", "collapsar: run: too few arguments; usage: collapsar run CONFIG.yaml | TRACE... [options]\n"},
       {"run --vairant a x.ctr",

@@ -11,14 +11,16 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Sixteen cold ranges lie before four hot ones; khugepaged has two a second.
+// Sixteen cold ranges lie before four hot ones; khugepaged has two a second, from 0 s on. What is accessed between two
+// wake-ups tells the hot from the cold.
 constexpr const char* kColdFirst =
     "name: cold-first\n"
     "trace.synthetic:\n"
     "  - {pattern: touch, footprint: 32MiB, write: true, region: cold}\n"
     "  - {pattern: touch, footprint: 8MiB, write: true, region: hot}\n"
+    "  - {pattern: idle, time: 1500ms}\n"
     "  - {pattern: random, footprint: 8MiB, references: 20k, region: hot}\n"
-    "  - {pattern: idle, time: 2500ms}\n"
+    "  - {pattern: idle, time: 2s}\n"
     "  - {pattern: random, footprint: 8MiB, references: 40k, region: hot}\n"
     "memory.size: 256MiB\ncaches: none\ndram.ideal: 80ns\nswap.device: none\n"
     "mmu: {l1d: [{pages: [4K, 2M], sets: 16, ways: 4}], l2: [{pages: [4K, 2M], sets: 64, ways: 4}]}\n"

@@ -80,6 +80,18 @@ TEST(Tune, ChoosesNothingWhereNothingIsGained) {
   EXPECT_THAT(tuning_report(tuning, 0, "always"), HasSubstr("nothing to be gained"));
 }
 
+TEST(Tune, FollowsALimitWithoutEffectOnce) {
+  std::size_t runs = 0;
+  const Measure indifferent = [&runs](const std::vector<Knobs>& knobs) {
+    std::vector<Trial> trials;
+    for (const Knobs& each : knobs) trials.push_back(outcome({511, each.rung})), trials.back().knobs = each, ++runs;
+    return trials;
+  };
+  const Tuning tuning = tune(kBaseline, indifferent, 0);
+  EXPECT_EQ(tuning.chosen->knobs, best_of_all(tuning.goal, 0)->knobs);
+  EXPECT_LE(runs, std::size(kMaxPtesNone) + 4) << "one bisection of 13 rungs";
+}
+
 TEST(Tune, ABoundBelowEverythingLeavesNothing) {
   Counted counted;
   const Tuning tuning = tune(kBaseline, counted.measure, 1);
