@@ -7,6 +7,7 @@ file(GLOB module_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/python/*.cc)
 if(module_sources)
   pybind11_add_module(collapsar_python MODULE NO_EXTRAS ${module_sources})
   target_link_libraries(collapsar_python PRIVATE sim_run)
+  collapsar_batches(collapsar_python ${module_sources})
   collapsar_link_time_optimisation(collapsar_python ON)
   set_target_properties(collapsar_python PROPERTIES
     OUTPUT_NAME _collapsar

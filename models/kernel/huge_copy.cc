@@ -6,8 +6,8 @@ namespace collapsar {
 namespace {
 
 // Pages copied or cleared in one step: 32 steps per huge page, as in Collapse.
-constexpr std::uint32_t kSlice = 16;
-constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
+constexpr std::uint32_t kCopySlice = 16;
+constexpr std::uint64_t kCopyLines = kPageBytes / 64;
 
 }  // namespace
 
@@ -24,13 +24,13 @@ void HugeCopy::next_slice() {
   if (next_ == kHugePages) {
     const auto copied = kHugePages - std::uint64_t(std::ranges::count(*sources_, kNoPfn));
     if (kernel_.dram.is_ideal()) {
-      kernel_.dram.count_ideal_bulk(copied * kLinesPerPage, /*is_write=*/false);
-      kernel_.dram.count_ideal_bulk(kHugePages * kLinesPerPage, /*is_write=*/true);
+      kernel_.dram.count_ideal_bulk(copied * kCopyLines, /*is_write=*/false);
+      kernel_.dram.count_ideal_bulk(kHugePages * kCopyLines, /*is_write=*/true);
     }
     return kernel_.queue.schedule(*std::exchange(done_, nullptr), kernel_.queue.now());
   }
   const std::uint32_t first = next_;
-  next_ += kSlice;
+  next_ += kCopySlice;
   parts_left_ = 1;
   kernel_.cpus.run_kernel(cpu_, cost_of(*sources_, first, next_), cpu_done_);
   if (kernel_.dram.is_ideal()) return;

@@ -95,7 +95,7 @@ int presets(const Arguments& arguments) {
   return kDone;
 }
 
-constexpr Command kCommands[] = {
+constexpr Command kConfigCommands[] = {
     {"check", "says whether configs are good", check},
     {"show", "prints the effective config", show},
     {"keys", "lists every key with default and meaning", keys},
@@ -105,7 +105,7 @@ constexpr Command kCommands[] = {
 }  // namespace
 
 int run_config(const Arguments& arguments) {
-  return run_command(kCommands, "collapsar config", "collapsar config: configs explained.", arguments);
+  return run_command(kConfigCommands, "collapsar config", "collapsar config: configs explained.", arguments);
 }
 
 }  // namespace collapsar

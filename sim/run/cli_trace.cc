@@ -127,7 +127,7 @@ int generate(const Arguments& arguments) {
   return kDone;
 }
 
-constexpr Command kCommands[] = {
+constexpr Command kTraceCommands[] = {
     {"info", "what a trace holds", info},
     {"head", "its first references and events", head},
     {"cut", "writes a piece of it, with what was in memory before", cut},
@@ -138,7 +138,7 @@ constexpr Command kCommands[] = {
 }  // namespace
 
 int run_trace(const Arguments& arguments) {
-  return run_command(kCommands, "collapsar trace", "collapsar trace: traces of memory references.", arguments);
+  return run_command(kTraceCommands, "collapsar trace", "collapsar trace: traces of memory references.", arguments);
 }
 
 }  // namespace collapsar

@@ -46,7 +46,7 @@ std::string name_of(const ConfigNode& config) {
   return name && name->is_scalar() && !name->text.empty() ? name->text : "collapsar";
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print_part(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace
 
@@ -68,11 +68,11 @@ int run_tune(const Arguments& arguments) {
     tuning = tune(
         runs.baseline(), [&](const std::vector<Knobs>& knobs) { return runs.measure(knobs); }, max_rss);
   }
-  print(fmt::format("{}, variant {}: {} runs\n\n", name_of(config), options.get("variant", "khugepaged"),
-                    tuning.trials.size() + 1));
-  print(tuning_report(tuning, max_rss, runs.enabled()));
+  print_part(fmt::format("{}, variant {}: {} runs\n\n", name_of(config), options.get("variant", "khugepaged"),
+                         tuning.trials.size() + 1));
+  print_part(tuning_report(tuning, max_rss, runs.enabled()));
   if (tuning.chosen && !runs.at_fault())
-    print(
+    print_part(
         "\nnote: kernel.thp.at_fault is false, so that khugepaged did all the work; with `enabled` as above a real "
         "kernel\n"
         "      also takes huge pages at faults, and khugepaged has less to do\n");

@@ -7,7 +7,6 @@ namespace collapsar {
 
 namespace {
 
-using State = RangeMap::State;
 using By = RangeRecord::By;
 
 // The states of one range, asked for in order of time.
@@ -17,7 +16,7 @@ class StateWalk {
     if (row.first_walk) begin_ = *row.first_walk;
     if (!row.changes.empty()) begin_ = std::min(begin_, row.changes.front().when);
   }
-  State at(Time t) {
+  RangeMap::State at(Time t) {
     while (next_ < row_.changes.size() && row_.changes[next_].when <= t)
       state_ = RangeMap::state_of(row_.changes[next_++]);
     const bool is_there = t >= begin_ && !(row_.ended && t >= *row_.ended);
@@ -28,14 +27,14 @@ class StateWalk {
   const RangeRow& row_;
   Time begin_;
   std::size_t next_ = 0;
-  State state_ = RangeMap::kSmall;
+  RangeMap::State state_ = RangeMap::kSmall;
 };
 
 // The most frequent state of the walks; the first of several.
-State most_frequent(std::vector<StateWalk>& walks, Time t) {
+RangeMap::State most_frequent(std::vector<StateWalk>& walks, Time t) {
   std::array<std::size_t, RangeMap::kStates> counts{};
   for (StateWalk& walk : walks) ++counts[walk.at(t)];
-  return State(std::max_element(counts.begin(), counts.end()) - counts.begin());
+  return RangeMap::State(std::max_element(counts.begin(), counts.end()) - counts.begin());
 }
 
 }  // namespace
@@ -55,7 +54,7 @@ RangeMap::RangeMap(const std::vector<RangeRow>& rows, Duration end) {
   }
 }
 
-State RangeMap::state_of(const RangeChange& change) {
+RangeMap::State RangeMap::state_of(const RangeChange& change) {
   switch (change.state) {
     case RangeChange::State::small: return kSmall;
     case RangeChange::State::refused: return State(kFirstRefused + std::size_t(change.refusal));

@@ -10,7 +10,7 @@ namespace collapsar {
 namespace {
 
 constexpr std::array<std::uint64_t, 5> kPercent{25, 50, 75, 90, 99};
-constexpr std::size_t kWidth = 12;
+constexpr std::size_t kPercentWidth = 12;
 
 bool is_covered(const TimePoint& point, std::uint64_t percent) {
   return point.anon_bytes > 0 && point.anon_huge_bytes * 100 >= point.anon_bytes * percent;
@@ -35,11 +35,11 @@ std::string coverage_report(const ExperimentResult& result) {
   }
   if (!any) return "";
   std::string out = std::string(width + 2, ' ');
-  for (const std::uint64_t percent : kPercent) out += pad_left(fmt::format("{} %", percent), kWidth);
+  for (const std::uint64_t percent : kPercent) out += pad_left(fmt::format("{} %", percent), kPercentWidth);
   out += "\n";
   for (const VariantResult& variant : result.variants) {
     out += "  " + pad_right(variant.name, width);
-    for (const std::uint64_t percent : kPercent) out += pad_left(first_time(variant.timeline, percent), kWidth);
+    for (const std::uint64_t percent : kPercent) out += pad_left(first_time(variant.timeline, percent), kPercentWidth);
     out += "\n";
   }
   return out;

@@ -43,7 +43,7 @@ struct RangeColumn {
   std::string (*text)(const RangeView&);
 };
 
-constexpr RangeColumn kIdentity[] = {
+constexpr RangeColumn kWhich[] = {
     {"variant", [](const V& v) { return csv_field(v.variant.name); }},
     {"process", [](const V& v) { return std::to_string(v.row.pid); }},
     {"space", [](const V& v) { return std::to_string(v.row.space); }},
@@ -112,7 +112,7 @@ constexpr RangeColumn kWalks[] = {
 
 template <class F>
 void for_each_column(F&& f) {
-  for (const RangeColumn& column : kIdentity) f(column);
+  for (const RangeColumn& column : kWhich) f(column);
   for (const RangeColumn& column : kScans) f(column);
   for (const RangeColumn& column : kHuge) f(column);
   for (const RangeColumn& column : kWalks) f(column);

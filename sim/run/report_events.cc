@@ -164,7 +164,7 @@ class VariantEvents {
 
   void add_counter(const char* name, const char* unit,
                    std::optional<double> (*value)(const TimePoint& before, const TimePoint& now)) {
-    const Timeline points = thinned(variant_.timeline, kMostPoints);
+    const Timeline points = thinned(variant_.timeline, kMostPlotPoints);
     for (std::size_t i = 0; i < points.size(); ++i) {
       const auto v = value(points[i == 0 ? 0 : i - 1], points[i]);
       if (v)

@@ -61,16 +61,15 @@ class StateCodes {
  private:
   // A name of page.css; refusals are coloured by the page, in turn.
   static const char* colour_of(RangeMap::State state) {
-    using By = RangeRecord::By;
     if (state == RangeMap::kSmall) return "small";
     if (state >= RangeMap::kFirstRefused) return "";
-    switch (By(state - RangeMap::kFirstHuge)) {
-      case By::fault: return "huge-fault";
-      case By::khugepaged: return "huge-khugepaged";
-      case By::madvise_collapse: return "huge-madvise";
-      case By::nobody:
-      case By::fork:
-      case By::mremap: return "huge-other";
+    switch (RangeRecord::By(state - RangeMap::kFirstHuge)) {
+      case RangeRecord::By::fault: return "huge-fault";
+      case RangeRecord::By::khugepaged: return "huge-khugepaged";
+      case RangeRecord::By::madvise_collapse: return "huge-madvise";
+      case RangeRecord::By::nobody:
+      case RangeRecord::By::fork:
+      case RangeRecord::By::mremap: return "huge-other";
     }
     return "";
   }
@@ -120,7 +119,7 @@ Json curve_list() {
 }
 
 Json json_of(const VariantResult& variant, const RangeMap& map, const StateCodes& codes) {
-  const Timeline points = thinned(variant.timeline, kMostPoints);
+  const Timeline points = thinned(variant.timeline, kMostPlotPoints);
   Json time = Json::array();
   for (const TimePoint& point : points) time.push_back(rounded(double(point.time_ns) * 1e-9));
   return {

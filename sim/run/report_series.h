@@ -10,7 +10,7 @@ namespace collapsar {
 
 // At most about `most` points: every so many-th, and the last. Differences of counters stay exact.
 Timeline thinned(const Timeline& timeline, std::size_t most);
-inline constexpr std::size_t kMostPoints = 1000;  // more than a screen has columns for one plot
+inline constexpr std::size_t kMostPlotPoints = 1000;  // more than a screen has columns for one plot
 
 struct Curve {
   const char* key;

@@ -25,13 +25,13 @@ Json result_of(const SweepPoint& point, const PointOutcome& outcome, const Point
 
 // ---- The table ------------------------------------------------------------------------------------------------------
 
-struct Column {
+struct Figure {
   const char* title;
   const char* path;
   NumberFormat format;
   bool has_difference;
 };
-constexpr Column kColumns[] = {
+constexpr Figure kFigures[] = {
     {"page walks", "mmu.walks", NumberFormat::count, true},
     {"walk cycles", "mmu.walk_cycles", NumberFormat::count, true},
     {"cycles", "cycles", NumberFormat::count, true},
@@ -57,7 +57,7 @@ Cells header(const Sweep& sweep) {
   Cells cells;
   for (const SweepAxis& axis : sweep.axes) cells.push_back(short_key(sweep.axes, axis));
   cells.emplace_back("variant");
-  for (const Column& column : kColumns) {
+  for (const Figure& column : kFigures) {
     cells.emplace_back(column.title);
     if (column.has_difference) cells.emplace_back();
   }
@@ -66,7 +66,7 @@ Cells header(const Sweep& sweep) {
 
 Cells row_of(const Json& stats, const Json& base) {
   Cells cells;
-  for (const Column& column : kColumns) {
+  for (const Figure& column : kFigures) {
     const double value = number(stats, column.path);
     cells.push_back(readable(value, column.format));
     if (column.has_difference)

@@ -10,7 +10,7 @@ namespace collapsar {
 
 namespace {
 
-constexpr std::size_t kWidth = 120;
+constexpr std::size_t kTableWidth = 120;
 constexpr std::size_t kMostParts = 5;  // mappings shown
 
 double number(const StatTable& stats, std::string_view path) {
@@ -189,7 +189,7 @@ std::string table(const ExperimentResult& result) {
     const std::size_t fixed = shown.size();
     for (; next < columns.size(); ++next) {
       if (&columns[next] == &columns[base] && fixed > 0) continue;
-      if (shown.size() > fixed && width + kGap + columns[next].width() > kWidth) break;
+      if (shown.size() > fixed && width + kGap + columns[next].width() > kTableWidth) break;
       show(columns[next]);
     }
     if (shown.size() > fixed) out += (out.empty() ? "" : "\n") + block(rows, shown);

@@ -108,20 +108,19 @@ SyscallRequest ScenarioMachine::request(SyscallRequest::Op op, TaskId task, Virt
 
 TaskId ScenarioMachine::make_driver() {
   const TaskId task = kernel_->syscalls().create_process(1, "init");
-  using Op = SyscallRequest::Op;
   for (const DriverVma& vma : kDriverVmas) {
-    SyscallRequest r = request(Op::add_vma, task, {vma.start}, vma.end - vma.start);
+    SyscallRequest r = request(SyscallRequest::Op::add_vma, task, {vma.start}, vma.end - vma.start);
     r.prot = vma.prot;
     r.map_flags = vma.file ? 0 : kMapAnonymous;
     r.file = vma.file;
     r.name = fmt::format("[{}]", vma.name);
     kernel_->syscalls().syscall_now(r);
   }
-  SyscallRequest heap = request(Op::heap_room, task, kHeapRoom.start, kHeapRoom.bytes());
+  SyscallRequest heap = request(SyscallRequest::Op::heap_room, task, kHeapRoom.start, kHeapRoom.bytes());
   kernel_->syscalls().syscall_now(heap);
-  SyscallRequest stack = request(Op::stack_room, task, kStackRoom.start, kStackRoom.bytes());
+  SyscallRequest stack = request(SyscallRequest::Op::stack_room, task, kStackRoom.start, kStackRoom.bytes());
   kernel_->syscalls().syscall_now(stack);
-  SyscallRequest no_thp = request(Op::thp_disable, task);
+  SyscallRequest no_thp = request(SyscallRequest::Op::thp_disable, task);
   no_thp.value = 1;
   kernel_->syscalls().syscall_now(no_thp);
   for (const DriverVma& vma : kDriverVmas) {

@@ -14,7 +14,7 @@ namespace collapsar {
 namespace {
 
 using Command = ScenarioCommand;
-using Op = Command::Op;
+using CommandOp = Command::Op;
 
 struct Word {
   std::string_view text;
@@ -49,7 +49,7 @@ enum class Arg : std::uint8_t {
 
 struct Shape {
   std::string_view name;
-  Op op;
+  CommandOp op;
   std::size_t required;
   std::vector<Arg> args;
 };
@@ -57,35 +57,35 @@ struct Shape {
 const std::vector<Shape>& shapes() {
   using enum Arg;
   static const std::vector<Shape> all{
-      {"alloc_sleep", Op::alloc_sleep, 1, {sleep_ms}},
-      {"brk", Op::brk, 2, {process, bytes}},
-      {"clear_refs", Op::clear_refs, 1, {process}},
-      {"exit", Op::exit, 1, {process}},
-      {"file", Op::file, 3, {process, address, bytes, prot}},
-      {"fork", Op::fork, 2, {process, child}},
-      {"hog", Op::hog, 2, {process, bytes}},
-      {"knob", Op::knob, 2, {knob, value}},
-      {"lock", Op::lock, 1, {process}},
-      {"madvise", Op::madvise, 4, {process, address, bytes, advice}},
-      {"memcg", Op::memcg, 2, {process, bytes}},
-      {"mlock", Op::mlock, 3, {process, address, bytes}},
-      {"mmap", Op::mmap, 3, {process, address, bytes, prot, sharing, noreserve}},
-      {"mprotect", Op::mprotect, 4, {process, address, bytes, prot}},
-      {"mremap", Op::mremap, 4, {process, address, bytes, target, new_bytes}},
-      {"munlock", Op::munlock, 3, {process, address, bytes}},
-      {"munmap", Op::munmap, 3, {process, address, bytes}},
-      {"pin", Op::pin, 3, {process, address, bytes}},
-      {"proc", Op::proc, 1, {new_process}},
-      {"run", Op::run, 2, {sleep_ms, run_ms}},
-      {"snap", Op::snap, 0, {label}},
-      {"stack", Op::stack, 2, {process, bytes}},
-      {"thp", Op::thp, 2, {process, on_off}},
-      {"touch", Op::touch, 4, {process, access, address, pages, stride}},
-      {"uffd", Op::uffd, 3, {process, address, bytes, uffd_mode}},
-      {"unlock", Op::unlock, 1, {process}},
-      {"unpin", Op::unpin, 1, {process}},
-      {"until_full", Op::until_full, 1, {passes}},
-      {"wake", Op::wake, 0, {passes}},
+      {"alloc_sleep", CommandOp::alloc_sleep, 1, {sleep_ms}},
+      {"brk", CommandOp::brk, 2, {process, bytes}},
+      {"clear_refs", CommandOp::clear_refs, 1, {process}},
+      {"exit", CommandOp::exit, 1, {process}},
+      {"file", CommandOp::file, 3, {process, address, bytes, prot}},
+      {"fork", CommandOp::fork, 2, {process, child}},
+      {"hog", CommandOp::hog, 2, {process, bytes}},
+      {"knob", CommandOp::knob, 2, {knob, value}},
+      {"lock", CommandOp::lock, 1, {process}},
+      {"madvise", CommandOp::madvise, 4, {process, address, bytes, advice}},
+      {"memcg", CommandOp::memcg, 2, {process, bytes}},
+      {"mlock", CommandOp::mlock, 3, {process, address, bytes}},
+      {"mmap", CommandOp::mmap, 3, {process, address, bytes, prot, sharing, noreserve}},
+      {"mprotect", CommandOp::mprotect, 4, {process, address, bytes, prot}},
+      {"mremap", CommandOp::mremap, 4, {process, address, bytes, target, new_bytes}},
+      {"munlock", CommandOp::munlock, 3, {process, address, bytes}},
+      {"munmap", CommandOp::munmap, 3, {process, address, bytes}},
+      {"pin", CommandOp::pin, 3, {process, address, bytes}},
+      {"proc", CommandOp::proc, 1, {new_process}},
+      {"run", CommandOp::run, 2, {sleep_ms, run_ms}},
+      {"snap", CommandOp::snap, 0, {label}},
+      {"stack", CommandOp::stack, 2, {process, bytes}},
+      {"thp", CommandOp::thp, 2, {process, on_off}},
+      {"touch", CommandOp::touch, 4, {process, access, address, pages, stride}},
+      {"uffd", CommandOp::uffd, 3, {process, address, bytes, uffd_mode}},
+      {"unlock", CommandOp::unlock, 1, {process}},
+      {"unpin", CommandOp::unpin, 1, {process}},
+      {"until_full", CommandOp::until_full, 1, {passes}},
+      {"wake", CommandOp::wake, 0, {passes}},
   };
   return all;
 }
@@ -166,8 +166,8 @@ void Parser::add_line(std::string_view line) {
   command.text = line.substr(words[0].column - 1, line.find_last_not_of(" \t\r") + 2 - words[0].column);
   for (std::size_t i = 0; i < given; ++i) take_argument(shape->args[i], words[i + 1], command);
   check_range(command, words.back());
-  if (command.op == Op::exit) alive_[command.process] = false;
-  if (command.op == Op::alloc_sleep && !commands_.empty())
+  if (command.op == CommandOp::exit) alive_[command.process] = false;
+  if (command.op == CommandOp::alloc_sleep && !commands_.empty())
     fail(words[0], "alloc_sleep is possible only as the first command");
   commands_.push_back(std::move(command));
 }
@@ -281,8 +281,8 @@ void Parser::check_process(const Word& word, bool is_new) {
 }
 
 void Parser::check_range(const Command& c, const Word& at) const {
-  const std::uint64_t pages = c.op == Op::touch && c.count > 0 ? (c.count - 1) * c.stride + 1 : 0;
-  const std::uint64_t bytes = c.op == Op::touch ? pages << kPageShift : c.length;
+  const std::uint64_t pages = c.op == CommandOp::touch && c.count > 0 ? (c.count - 1) * c.stride + 1 : 0;
+  const std::uint64_t bytes = c.op == CommandOp::touch ? pages << kPageShift : c.length;
   if (c.count > 1 && c.stride > (kUserSpaceEnd >> kPageShift) / c.count) fail(at, "the range leaves the address space");
   if (bytes > kUserSpaceEnd - c.address.value) fail(at, "the range leaves the address space");
 }

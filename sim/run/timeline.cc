@@ -7,7 +7,7 @@ namespace collapsar {
 namespace {
 
 using P = TimePoint;
-constexpr std::array kColumns{
+constexpr std::array kTimeColumns{
     TimeColumn{"time_ns", &P::time_ns},
     TimeColumn{"refs", &P::refs},
     TimeColumn{"instructions", &P::instructions},
@@ -55,6 +55,6 @@ double TimeColumn::number(const TimePoint& point) const {
   return point.*divisor == 0 ? 0 : double(point.*value) / double(point.*divisor);
 }
 
-std::span<const TimeColumn> time_columns() { return kColumns; }
+std::span<const TimeColumn> time_columns() { return kTimeColumns; }
 
 }  // namespace collapsar

@@ -6,16 +6,16 @@ namespace collapsar {
 
 namespace {
 
-constexpr std::uint64_t kAddressMask = (1ULL << 48) - 1;
-constexpr std::uint64_t kLine = 64;                      // bytes of a cache line on every x86-64 processor
+constexpr std::uint64_t kRawAddress = (1ULL << 48) - 1;
+constexpr std::uint64_t kCacheLine = 64;                 // bytes of a cache line on every x86-64 processor
 constexpr std::uint64_t kMostKernelAccess = 1ULL << 31;  // MAX_RW_COUNT, include/linux/fs.h
 
-std::uint64_t va_of(std::uint64_t word) { return word & kAddressMask; }
-RefKind kind_of(std::uint64_t word) { return static_cast<RefKind>(word >> 48 & 7); }
+std::uint64_t va_of(std::uint64_t word) { return word & kRawAddress; }
+RefKind raw_kind_of(std::uint64_t word) { return static_cast<RefKind>(word >> 48 & 7); }
 std::uint16_t size_of(std::uint64_t word) { return static_cast<std::uint16_t>((word >> 51 & 31) + 1); }
 bool is_repeat(std::uint64_t word) { return word >> 56 & 1; }
 std::uint32_t gap_of(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 57); }
-std::uint64_t line_of(std::uint64_t va) { return va / kLine; }
+std::uint64_t line_of(std::uint64_t va) { return va / kCacheLine; }
 
 }  // namespace
 
@@ -48,7 +48,7 @@ bool RawReferences::take_fetch(std::uint64_t word) {
 
 void RawReferences::put(Record* out, std::uint64_t word) {
   const std::uint64_t instructions = std::min<std::uint64_t>(thread_->instructions, UINT32_MAX);
-  out[count_++] = {va_of(word), static_cast<std::uint32_t>(instructions), size_of(word), kind_of(word), 0};
+  out[count_++] = {va_of(word), static_cast<std::uint32_t>(instructions), size_of(word), raw_kind_of(word), 0};
   thread_->instructions = 0;
 }
 
@@ -58,7 +58,7 @@ bool RawReferences::extend(Record* out, std::uint64_t word) {
     thread_->instructions += gap_of(word);
     repeat_ = {.is_on = true};
   }
-  std::size_t& last = repeat_.last[kind_of(word) != RefKind::load];
+  std::size_t& last = repeat_.last[raw_kind_of(word) != RefKind::load];
   const std::uint64_t va = va_of(word), size = size_of(word);
   if (last != kNone && line_of(out[last].va) == line_of(va) && line_of(va) == line_of(va + size - 1)) {
     Record& r = out[last];
@@ -82,13 +82,13 @@ void RawReferences::put_kernel_page(Record* out) {
 // The word behind a kernel access is its size.
 void RawReferences::begin_kernel_access(std::uint64_t word) {
   repeat_.is_on = false;
-  if (at_ == words_.size() || words_[at_] > kMostKernelAccess || va_of(word) + words_[at_] > kAddressMask) ++invalid_;
-  else kernel_kind_ = kind_of(word), kernel_va_ = va_of(word), kernel_left_ = words_[at_];
+  if (at_ == words_.size() || words_[at_] > kMostKernelAccess || va_of(word) + words_[at_] > kRawAddress) ++invalid_;
+  else kernel_kind_ = raw_kind_of(word), kernel_va_ = va_of(word), kernel_left_ = words_[at_];
   at_ += at_ < words_.size();
 }
 
 void RawReferences::take(Record* out, std::uint64_t word) {
-  switch (kind_of(word)) {
+  switch (raw_kind_of(word)) {
     case RefKind::fetch:
       if (take_fetch(word)) put(out, word);
       return;

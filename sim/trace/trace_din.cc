@@ -20,7 +20,7 @@ struct DinLine {
   std::uint64_t address = 0;
 };
 
-std::optional<DinLine> parse(std::string_view line) {
+std::optional<DinLine> parse_din(std::string_view line) {
   const std::string_view label = take_word(line);
   const std::optional<std::uint64_t> address = hex_number(take_word(line));
   if (label.size() != 1 || label[0] < '0' || label[0] > '4' || !address) return std::nullopt;
@@ -44,7 +44,7 @@ ForeignReader::Kind DinReader::next(Item& item) {
   constexpr RefKind kKinds[] = {RefKind::load, RefKind::store, RefKind::fetch};
   std::string_view line;
   while (text_.next(line)) {
-    const std::optional<DinLine> din = parse(line);
+    const std::optional<DinLine> din = parse_din(line);
     if (!din && is_empty(line)) continue;
     if (!din) text_.fail(line, "a label from 0 to 4 and a hexadecimal address is right");
     if (din->label >= std::size(kKinds)) continue;
@@ -60,8 +60,9 @@ ForeignReader::Kind DinReader::next(Item& item) {
 bool is_din(const std::string& file) {
   constexpr std::size_t kLines = 20;
   const std::vector<std::string> lines = first_lines(file, kLines);
-  return !lines.empty() && parse(lines.front()) &&
-         std::all_of(lines.begin(), lines.end() - 1, [](const auto& line) { return parse(line) || is_empty(line); });
+  return !lines.empty() && parse_din(lines.front()) &&
+         std::all_of(lines.begin(), lines.end() - 1,
+                     [](const auto& line) { return parse_din(line) || is_empty(line); });
 }
 
 std::unique_ptr<TraceSource> open_din(const std::string& file) {

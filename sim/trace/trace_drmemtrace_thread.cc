@@ -21,8 +21,8 @@ enum Type : std::uint16_t {
   kFlush = 18,  // to 21
   kThread = 22,
   kThreadExit = 23,
-  kPid = 24,
-  kHeader = 25,
+  kProcessId = 24,
+  kFileHeader = 25,
   kFooter = 26,
   kHardwarePrefetch = 27,
   kMarker = 28,
@@ -75,7 +75,7 @@ bool DrmemThread::is_drmem(const std::string& name) {
   } catch (const TraceError&) {
     return false;
   }
-  return first[0] == kHeader && first[1] == 0 && first[2] == 0 && first[3] == 0 && first[4] < kNewestVersion &&
+  return first[0] == kFileHeader && first[1] == 0 && first[2] == 0 && first[3] == 0 && first[4] < kNewestVersion &&
          std::all_of(first.begin() + 5, first.end(), [](std::uint8_t b) { return b == 0; });
 }
 
@@ -147,9 +147,9 @@ std::optional<DrmemThread::Kind> DrmemThread::take(const Entry& entry, ForeignRe
     case kNoFetch:
     case kMaybeFetch: ++uncounted_; return std::nullopt;
     case kThread: tid_ = id(entry, "thread"); break;
-    case kPid: pid_ = id(entry, "process"); break;
+    case kProcessId: pid_ = id(entry, "process"); break;
     case kFooter: has_footer_ = true; return std::nullopt;
-    case kHeader: version_ = std::max(version_, entry.value); return std::nullopt;
+    case kFileHeader: version_ = std::max(version_, entry.value); return std::nullopt;
     case kMarker: return take_marker(entry);
     default:
       if (entry.type > kUntakenJump) fail(fmt::format("an entry of type {}; 0 to 49 is right", entry.type));

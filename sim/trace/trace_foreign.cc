@@ -15,7 +15,7 @@ namespace collapsar {
 namespace {
 
 using Op = TraceEvent::Op;
-using Kind = ForeignReader::Kind;
+using ItemKind = ForeignReader::Kind;
 using Item = ForeignReader::Item;
 
 constexpr std::size_t kMostThreads = 65536;      // of all processes; pid_max is 32768 by default
@@ -31,7 +31,7 @@ class ForeignSource : public TraceSource {
 
  private:
   using Processes = std::map<std::uint32_t, ForeignProcess>;
-  Kind pull(Item& item);
+  ItemKind pull(Item& item);
   void survey();
   ForeignProcess& enter(const Item& item, Processes& processes);
   void survey_reference(const Record& r, ForeignProcess& process);
@@ -43,7 +43,7 @@ class ForeignSource : public TraceSource {
     throw TraceError(fmt::format("{}: reference {}: {}", info_.name, info_.references, what));
   }
   std::optional<TraceItem> read_run();
-  bool ends_run(Kind kind, TraceRun& run, std::size_t n);
+  bool ends_run(ItemKind kind, TraceRun& run, std::size_t n);
   void put_birth(std::uint32_t pid, std::uint32_t tid, std::size_t n);
   void put(TraceEvent event, std::size_t n);
 
@@ -86,14 +86,14 @@ void ForeignSource::rewind() {
 }
 
 // The next item. The first reference of a reader that names no thread is held back for one that does.
-Kind ForeignSource::pull(Item& item) {
-  if (std::exchange(is_held_, false)) return Kind::reference;
-  const Kind kind = reader_->next(item);
-  if (kind == Kind::reference && !has_thread_) {
+ItemKind ForeignSource::pull(Item& item) {
+  if (std::exchange(is_held_, false)) return ItemKind::reference;
+  const ItemKind kind = reader_->next(item);
+  if (kind == ItemKind::reference && !has_thread_) {
     has_thread_ = is_held_ = true;
-    return Kind::thread;
+    return ItemKind::thread;
   }
-  has_thread_ |= kind == Kind::thread;
+  has_thread_ |= kind == ItemKind::thread;
   return kind;
 }
 
@@ -104,16 +104,16 @@ void ForeignSource::survey() {
   ForeignProcess* current = nullptr;
   std::uint64_t instructions = 0;
   Item item;
-  for (Kind kind; (kind = pull(item)) != Kind::end;) {
+  for (ItemKind kind; (kind = pull(item)) != ItemKind::end;) {
     switch (kind) {
-      case Kind::reference:
+      case ItemKind::reference:
         survey_reference(item.record, *current);
         instructions += item.record.instructions;
         break;
-      case Kind::event: survey_event(item.event, processes); break;
-      case Kind::time: info_.has_stamps = true; break;
-      case Kind::thread: current = &enter(item, processes); break;
-      case Kind::end: break;
+      case ItemKind::event: survey_event(item.event, processes); break;
+      case ItemKind::time: info_.has_stamps = true; break;
+      case ItemKind::thread: current = &enter(item, processes); break;
+      case ItemKind::end: break;
     }
   }
   infer(processes);
@@ -232,8 +232,8 @@ std::optional<TraceItem> ForeignSource::read_run() {
   run.pid = pid_, run.tid = tid_, run.begin_ns = run.end_ns = now_ns_;
   std::size_t n = 0;
   while (n < kMaxRun) {
-    const Kind kind = pull(item_);
-    if (kind == Kind::reference) {
+    const ItemKind kind = pull(item_);
+    if (kind == ItemKind::reference) {
       Record& r = (*buffer)[n++] = item_.record;
       if (gap_ > 0 && r.kind != RefKind::fetch && !is_kernel(r.kind)) r.instructions = gap_;
     } else if (ends_run(kind, run, n)) {
@@ -249,21 +249,21 @@ std::optional<TraceItem> ForeignSource::read_run() {
 }
 
 // Takes in what is no reference. `n` references are in the run so far.
-bool ForeignSource::ends_run(Kind kind, TraceRun& run, std::size_t n) {
+bool ForeignSource::ends_run(ItemKind kind, TraceRun& run, std::size_t n) {
   switch (kind) {
-    case Kind::reference: return false;
-    case Kind::end: has_ended_ = true; return true;
-    case Kind::time:
+    case ItemKind::reference: return false;
+    case ItemKind::end: has_ended_ = true; return true;
+    case ItemKind::time:
       now_ns_ = run.end_ns = item_.time_ns;
       if (n == 0) run.begin_ns = now_ns_;
       return n > 0;
-    case Kind::thread:
+    case ItemKind::thread:
       put_birth(item_.pid, item_.tid, n);
       if (n > 0 && pending_.empty() && pid_ == item_.pid && tid_ == item_.tid) return false;
       pid_ = item_.pid, tid_ = item_.tid;
       if (n == 0) run.pid = pid_, run.tid = tid_;
       return n > 0 || !pending_.empty();
-    case Kind::event:
+    case ItemKind::event:
       threads_.meet(item_.event);
       put_birth(item_.event.pid, item_.event.tid, n);
       put(item_.event, n);

@@ -10,17 +10,17 @@ namespace collapsar {
 
 namespace {
 
-using Kind = SyntheticPattern::Kind;
-constexpr std::uint64_t kLine = 64;  // bytes
+using PatternKind = SyntheticPattern::Kind;
+constexpr std::uint64_t kLink = 64;  // bytes
 constexpr std::uint64_t kGroupsPerDoubling = 16;
 
 std::uint64_t usable(const SyntheticPattern& p) { return Spread(p.footprint.value, p.pages_per_range).bytes(); }
 std::uint64_t stride_of(const SyntheticPattern& p) {
-  return p.pattern == Kind::stride ? p.stride.value : page_bytes(p.page);
+  return p.pattern == PatternKind::stride ? p.stride.value : page_bytes(p.page);
 }
 
 // A chase goes from link to link: whole lines that hold one reference.
-std::uint64_t link_of(const SyntheticPattern& p) { return align_up(std::max<std::uint64_t>(p.size, 1), kLine); }
+std::uint64_t link_of(const SyntheticPattern& p) { return align_up(std::max<std::uint64_t>(p.size, 1), kLink); }
 
 // The natural logarithm of 2, to double precision.
 constexpr double kLn2 = 0.69314718055994530942;
@@ -105,18 +105,18 @@ Zipf::Zipf(std::uint64_t n, double theta) : n_(n), step_(1) {
 }
 
 std::uint64_t PatternCursor::count(const SyntheticPattern& p) {
-  if (p.pattern == Kind::idle) return 0;
+  if (p.pattern == PatternKind::idle) return 0;
   if (p.references > 0) return p.references;
   const std::uint64_t bytes = usable(p);
   switch (p.pattern) {
-    case Kind::touch:
-    case Kind::sparse:
-    case Kind::stride: return (bytes - p.size) / stride_of(p) + 1;
-    case Kind::sequential:
-    case Kind::random:
-    case Kind::zipf: return bytes / p.size;
-    case Kind::chase: return std::max<std::uint64_t>(1, bytes / link_of(p));
-    case Kind::idle: return 0;
+    case PatternKind::touch:
+    case PatternKind::sparse:
+    case PatternKind::stride: return (bytes - p.size) / stride_of(p) + 1;
+    case PatternKind::sequential:
+    case PatternKind::random:
+    case PatternKind::zipf: return bytes / p.size;
+    case PatternKind::chase: return std::max<std::uint64_t>(1, bytes / link_of(p));
+    case PatternKind::idle: return 0;
   }
   return 0;
 }
@@ -129,12 +129,12 @@ PatternCursor::PatternCursor(const SyntheticPattern& pattern, std::uint64_t base
       spread_(pattern.footprint.value, pattern.pages_per_range),
       random_(seed, fmt::format("trace.synthetic.{}", number)),
       cycle_(std::max<std::uint64_t>(1, spread_.bytes() / link_of(pattern)), random_),
-      zipf_(pattern.pattern == Kind::zipf ? std::max<std::uint64_t>(1, spread_.bytes() / kPageBytes) : 1,
+      zipf_(pattern.pattern == PatternKind::zipf ? std::max<std::uint64_t>(1, spread_.bytes() / kPageBytes) : 1,
             pattern.theta) {
   record_.instructions = static_cast<std::uint32_t>(pattern.instructions_between + 1);
   record_.size = static_cast<std::uint16_t>(pattern.size);
   record_.kind = pattern.write ? RefKind::store : RefKind::load;
-  if (pattern.pattern == Kind::chase) record_.flags = Record::kDependsOnLoad;
+  if (pattern.pattern == PatternKind::chase) record_.flags = Record::kDependsOnLoad;
 }
 
 template <class Next>
@@ -158,22 +158,22 @@ void PatternCursor::fill(std::span<Record> out) {
   const std::uint64_t bytes = spread_.bytes(), size = pattern_.size;
   left_ -= out.size();
   switch (pattern_.pattern) {
-    case Kind::touch:
-    case Kind::sparse:
-    case Kind::stride: return fill_with(out, [&, by = stride_of(pattern_)] { return step(by, bytes); });
-    case Kind::sequential: return fill_with(out, [&] { return step(size, bytes); });
-    case Kind::random: {
+    case PatternKind::touch:
+    case PatternKind::sparse:
+    case PatternKind::stride: return fill_with(out, [&, by = stride_of(pattern_)] { return step(by, bytes); });
+    case PatternKind::sequential: return fill_with(out, [&] { return step(size, bytes); });
+    case PatternKind::random: {
       Random random = random_;
       fill_with(out, [&random, size, slots = bytes / size] { return random.below(slots) * size; });
       random_ = random;
       return;
     }
-    case Kind::zipf:
+    case PatternKind::zipf:
       return fill_with(out, [&, slots = kPageBytes / size] {
         return zipf_.next(random_) * kPageBytes + random_.below(slots) * size;
       });
-    case Kind::chase: return fill_with(out, [&, link = link_of(pattern_)] { return cycle_.next() * link; });
-    case Kind::idle: return;
+    case PatternKind::chase: return fill_with(out, [&, link = link_of(pattern_)] { return cycle_.next() * link; });
+    case PatternKind::idle: return;
   }
 }
 

@@ -99,7 +99,7 @@ bool parse_address(std::string_view rest, Sample& sample) {
 }
 
 // "t_prog 11895/11895  1064.536581:  1 page-faults:  562c6724a010 ffffffff81775b9a elf_load+0x28a ([kernel])"
-std::optional<Sample> parse(std::string_view line) {
+std::optional<Sample> parse_sample(std::string_view line) {
   std::string_view rest = line;
   for (std::string_view word = take_word(rest); !word.empty(); word = take_word(rest)) {
     const std::optional<std::int64_t> time = time_of(word);
@@ -159,7 +159,7 @@ ForeignReader::Kind PerfReader::next(Item& item) {
   }
   std::string_view line;
   while (text_.next(line)) {
-    const std::optional<Sample> sample = parse(line);
+    const std::optional<Sample> sample = parse_sample(line);
     if (!sample && is_no_sample(line)) continue;
     if (!sample) text_.fail(line, "the text of perf script -F comm,pid,tid,time,event,addr,ip is right");
     if (start_ns_ < 0) start_ns_ = sample->time_ns;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "sim/trace/trace_input.h"
+#include "sim/trace/trace_syscall.h"
 
 namespace collapsar {
 
@@ -15,10 +16,9 @@ namespace {
 using Op = TraceEvent::Op;
 using Words = std::vector<std::string_view>;
 
-// Linux uapi: include/uapi/linux/{prctl,sched}.h, include/uapi/asm-generic/mman-common.h.
-constexpr std::uint64_t kPrSetThpDisable = 41;
+// Linux uapi: include/uapi/linux/sched.h, include/uapi/asm-generic/mman-common.h.
 constexpr std::uint64_t kCloneThread = 0x10000;
-constexpr std::uint64_t kMapFixed = 0x10, kMapFixedNoReplace = 0x100000, kMapAnonymous = 0x20, kMapPrivate = 2;
+constexpr std::uint64_t kMapFixed = 0x10, kMapFixedNoReplace = 0x100000;
 
 class EventsParser {
  public:
@@ -174,14 +174,14 @@ void EventsParser::vma(const Words& words) {
   constexpr std::string_view kLetters = "rwx";
   for (std::size_t i = 0; i < kLetters.size() && i < words[6].size(); ++i)
     e.prot |= words[6][i] == kLetters[i] ? 1u << i : 0;
-  e.map_flags = kMapPrivate;
+  e.map_flags = uapi::kMapPrivate;
   if (words[7] == "file") {
     e.offset = number(value(words[8], "off="), 16);
     e.file = files_.of(fmt::format("{} {}", value(words[9], "dev="), value(words[10], "ino=")));
     e.name = words[11];
     for (std::size_t i = 12; i < words.size(); ++i) e.name += fmt::format(" {}", words[i]);
   } else {
-    e.map_flags |= kMapAnonymous;
+    e.map_flags |= uapi::kMapAnonymous;
   }
   out_.image.push_back(e);
 }
@@ -238,7 +238,8 @@ void EventsParser::system_call(const Words& words) {
   else if (name == "munlock") e.op = Op::munlock;
   else if (name == "mremap")
     e.op = Op::mremap, e.new_length = a[2], e.map_flags = static_cast<std::uint32_t>(a[3]), e.new_address = address;
-  else if (name == "prctl" && a[0] == kPrSetThpDisable) e = event(Op::thp_disable), e.value = a[1] ? 1 | (a[2] & 2) : 0;
+  else if (name == "prctl" && a[0] == uapi::kPrSetThpDisable)
+    e = event(Op::thp_disable), e.value = a[1] ? 1 | (a[2] & 2) : 0;
   else return;
   add(e);
 }
@@ -253,7 +254,7 @@ void EventsParser::map(const std::uint64_t a[6], std::uint64_t address) {
   TraceEvent e = event(Op::mmap);
   e.address = address, e.length = a[1];
   e.prot = static_cast<std::uint32_t>(a[2]), e.map_flags = static_cast<std::uint32_t>(a[3]);
-  if (!(a[3] & kMapAnonymous)) {
+  if (!(a[3] & uapi::kMapAnonymous)) {
     std::string& key = open_files_[a[4]];
     if (key.empty() || !(a[3] & (kMapFixed | kMapFixedNoReplace)))
       key = fmt::format("{} fd {} #{}", out_.pid, a[4], ++mapped_files_);

@@ -12,7 +12,7 @@ namespace collapsar {
 namespace {
 
 using Op = TraceEvent::Op;
-using Kind = SyntheticPattern::Kind;
+using PatternKind = SyntheticPattern::Kind;
 
 // Linux, include/uapi/asm-generic/mman-common.h.
 constexpr std::pair<std::string_view, std::uint32_t> kAdvice[] = {
@@ -49,7 +49,7 @@ bool has_advice(const SyntheticPattern& p) { return !p.madvise.empty() && p.madv
 void check(const SyntheticPattern& p, std::size_t i) {
   if (p.process == 0) fail(i, "process: 0; processes are numbered from 1");
   if (has_advice(p)) advice_number(i, p.madvise);
-  if (p.pattern == Kind::idle) {
+  if (p.pattern == PatternKind::idle) {
     if (p.time <= Duration::zero()) fail(i, "time: an idle entry lasts longer than 0, for example 60s");
     return;
   }
@@ -58,14 +58,14 @@ void check(const SyntheticPattern& p, std::size_t i) {
     fail(i, fmt::format("footprint: {}; at least 64 B and one reference is right", to_text(p.footprint)));
   if (p.footprint.value > 16 * kTiB)
     fail(i, fmt::format("footprint: {}; at most 16TiB is right", to_text(p.footprint)));
-  if (p.pattern == Kind::stride && p.stride.value == 0) fail(i, "stride: 0; at least 1B is right");
+  if (p.pattern == PatternKind::stride && p.stride.value == 0) fail(i, "stride: 0; at least 1B is right");
   if (p.pages_per_range == 0 || p.pages_per_range > kHugePages)
     fail(i, fmt::format("pages_per_range: {}; 1 to {} is right", p.pages_per_range, kHugePages));
   if (p.pages_per_range != kHugePages && p.page != PageSize::k4K)
     fail(i, "pages_per_range: goes with page: 4K only; a hugetlb page has no parts");
-  if (p.pattern == Kind::zipf && !(p.theta >= 0 && p.theta <= 10))
+  if (p.pattern == PatternKind::zipf && !(p.theta >= 0 && p.theta <= 10))
     fail(i, fmt::format("theta: {}; 0 to 10 is right", p.theta));
-  if (p.pattern == Kind::zipf && p.footprint.value < kPageBytes)
+  if (p.pattern == PatternKind::zipf && p.footprint.value < kPageBytes)
     fail(i, "footprint: zipf chooses among pages; at least 4KiB is right");
   if (p.instructions_between >= UINT32_MAX) fail(i, "instructions_between: at most 4294967294 is right");
 }
@@ -111,7 +111,7 @@ SyntheticSource::SyntheticSource(const std::vector<SyntheticPattern>& patterns, 
 void SyntheticSource::plan_regions() {
   for (std::size_t i = 0; i < patterns_.size(); ++i) {
     const SyntheticPattern& p = patterns_[i];
-    if (p.pattern == Kind::idle) continue;
+    if (p.pattern == PatternKind::idle) continue;
     const auto is_it = [&](const Region& r) { return r.process == p.process && r.name == p.region; };
     auto region = std::find_if(regions_.begin(), regions_.end(), is_it);
     if (region == regions_.end()) region = regions_.insert(region, {p.process, p.region, p.page, 0, 0});
@@ -149,7 +149,7 @@ std::vector<TraceEvent> SyntheticSource::entry_events(std::size_t i) const {
   TraceEvent e;
   e.pid = p.process, e.tid = 1;
   if (p.clear_accessed) e.op = Op::clear_refs, events.push_back(e);
-  if (p.pattern == Kind::idle) {
+  if (p.pattern == PatternKind::idle) {
     e.op = Op::idle, e.value = static_cast<std::uint64_t>(p.time.count() / 1000);
     events.push_back(e);
   } else if (has_advice(p)) {

@@ -7,8 +7,6 @@ namespace collapsar {
 namespace {
 
 using Op = TraceEvent::Op;
-constexpr std::uint64_t kMapAnonymous = 0x20;   // include/uapi/asm-generic/mman-common.h
-constexpr std::uint64_t kPrSetThpDisable = 41;  // include/uapi/linux/prctl.h
 
 struct Entry {
   Op op;
@@ -44,7 +42,7 @@ std::optional<TraceEvent> to_event(const SystemCall& call, SyscallTable table) {
   if (e.op == Op::mmap) {
     e.address = call.result;
     e.prot = static_cast<std::uint32_t>(a[2]), e.map_flags = static_cast<std::uint32_t>(a[3]);
-    if (!(a[3] & kMapAnonymous)) e.file = a[4] + 1, e.offset = a[5];  // by descriptor: nothing else is told
+    if (!(a[3] & uapi::kMapAnonymous)) e.file = a[4] + 1, e.offset = a[5];  // by descriptor: nothing else is told
   } else if (e.op == Op::mprotect) {
     e.prot = static_cast<std::uint32_t>(a[2]);
   } else if (e.op == Op::brk) {
@@ -56,7 +54,7 @@ std::optional<TraceEvent> to_event(const SystemCall& call, SyscallTable table) {
   } else if (e.op == Op::exit) {
     e.address = e.length = 0;
   } else if (e.op == Op::thp_disable) {
-    if (a[0] != kPrSetThpDisable) return std::nullopt;
+    if (a[0] != uapi::kPrSetThpDisable) return std::nullopt;
     e.value = a[1] ? 1 | (a[2] & 2) : 0, e.address = e.length = 0;
   }
   return e;

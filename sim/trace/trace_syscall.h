@@ -12,6 +12,11 @@
 
 namespace collapsar {
 
+namespace uapi {
+inline constexpr std::uint64_t kMapPrivate = 2, kMapAnonymous = 0x20;  // include/uapi/asm-generic/mman-common.h
+inline constexpr std::uint64_t kPrSetThpDisable = 41;                  // include/uapi/linux/prctl.h
+}  // namespace uapi
+
 enum class SyscallTable : std::uint8_t { x86_64, aarch64 };
 
 struct SystemCall {

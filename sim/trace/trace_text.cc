@@ -16,7 +16,7 @@ namespace collapsar {
 
 namespace {
 
-constexpr std::size_t kMostNotes = 1000;
+constexpr std::size_t kMostTextNotes = 1000;
 constexpr std::size_t kMostResident = 1u << 23;  // ranges; 128 MiB of host memory
 
 // Decimal, or hexadecimal behind "0x".
@@ -143,7 +143,7 @@ bool TextReader::take_header(std::string_view word, std::string_view rest) {
   if (word == "flags") return take_flags(rest), true;
   if (word == "resident") return take_resident(rest), true;
   if (word == "note") {
-    if (info_.notes.size() == kMostNotes) fail("at most 1000 notes is right");
+    if (info_.notes.size() == kMostTextNotes) fail("at most 1000 notes is right");
     return info_.notes.push_back(take_text(rest)), true;
   }
   return line_ == kTextFirstLine;
