@@ -148,7 +148,7 @@ Reclaim::Verdict Reclaim::swap_out(Pfn pfn, std::vector<MappedAt>& mappings, Bat
     if (!collect(pfn, mappings)) return Verdict::keep;
   }
   for (const MappedAt& at : mappings) {
-    const auto slot = SwapSlot(frame.slot + (at.pfn - pfn));
+    const auto slot = SwapSlot(kernel_.memory.swap_slot(pfn) + (at.pfn - pfn));
     kernel_.swap.duplicate(slot);
     ++at.mm->swap_entries;
     unmap(at, Pte::make_swap(slot, at.entry->bits & (Pte::kSoftExclusive | Pte::kUffdWp)), batch);

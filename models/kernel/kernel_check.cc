@@ -7,23 +7,31 @@ namespace collapsar {
 
 namespace {
 
-// One count per frame; host memory only for 2 MiB blocks that were counted, 4 bytes a frame.
+// One count per frame; host memory only for 2 MiB blocks that were counted, 1 byte a frame. What a byte does not hold is counted
+// apart.
 class FrameCounts {
  public:
   void add(Pfn pfn) {
     const std::size_t block = pfn.value >> kHugeOrder;
     if (blocks_.size() <= block) blocks_.resize(block + 1);
     if (!blocks_[block]) blocks_[block] = std::make_unique<Block>();
-    ++(*blocks_[block])[pfn.value % kHugePages];
+    std::uint8_t& count = (*blocks_[block])[pfn.value % kHugePages];
+    if (count == kMost) ++beyond_[pfn.value];
+    else ++count;
   }
   std::uint32_t of(Pfn pfn) const {
     const std::size_t block = pfn.value >> kHugeOrder;
-    return block < blocks_.size() && blocks_[block] ? (*blocks_[block])[pfn.value % kHugePages] : 0;
+    if (block >= blocks_.size() || !blocks_[block]) return 0;
+    const std::uint32_t count = (*blocks_[block])[pfn.value % kHugePages];
+    const auto more = count == kMost ? beyond_.find(pfn.value) : beyond_.end();
+    return count + (more == beyond_.end() ? 0 : more->second);
   }
 
  private:
-  using Block = std::array<std::uint32_t, kHugePages>;
+  static constexpr std::uint32_t kMost = 255;
+  using Block = std::array<std::uint8_t, kHugePages>;
   std::vector<std::unique_ptr<Block>> blocks_;
+  tsl::robin_map<std::uint64_t, std::uint32_t> beyond_;
 };
 
 }  // namespace
@@ -160,10 +168,11 @@ void Kernel::Census::check_map_count(Pfn pfn, std::uint32_t counted, std::uint32
 
 void Kernel::Census::count_swap_cache(Pfn block) {
   const Frame& first = memory.frame(block);
+  const std::uint32_t slot = memory.swap_slot(block);
   for (std::uint32_t i = 0; i < 1U << first.order; ++i) {
-    const auto found = kernel.swap_cache_.find(first.slot + i);
-    SIM_ASSERT(found == block + i, "swap slot {} is not cached by frame {:#x}", first.slot + i, (block + i).value);
-    ++swap_users[first.slot + i];
+    const auto found = kernel.swap_cache_.find(slot + i);
+    SIM_ASSERT(found == block + i, "swap slot {} is not cached by frame {:#x}", slot + i, (block + i).value);
+    ++swap_users[slot + i];
   }
 }
 

@@ -89,8 +89,8 @@ class Rmap {
   // Frees the frame if nothing holds it any more: mapping, pin, LRU batch, page lock, isolation, write-back, page cache, or the
   // swap cache on behalf of other swap entries. Whoever unlocks, unpins or puts back a page calls this afterwards.
   void free_if_unused(Pfn pfn);
-  // PTEs that map 4 KiB pages of a compound page. Kept in its second tail frame.
-  std::uint32_t& pte_mappings(Pfn head) { return kernel_.memory.frame(head + 2).slot; }
+  // PTEs that map 4 KiB pages of a compound page.
+  std::uint32_t& pte_mappings(Pfn head) { return kernel_.memory.pte_mappings(head); }
   // Takes every entry of a page of the page cache back (try_to_unmap): the entries become none. f(AddressSpace&,
   // VirtRange) is told what was unmapped and where, for the flush.
   void unmap_file_page(Pfn pfn, const std::function<void(AddressSpace&, VirtRange)>& f);

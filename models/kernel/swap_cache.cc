@@ -32,7 +32,7 @@ void SwapCache::insert(SwapSlot slot, Pfn pfn) {
   Frame& frame = kernel_.memory.frame(pfn);
   SIM_ASSERT(!frame.is(Frame::kSwapCache), "frame {:#x} put in the swap cache twice", pfn.value);
   frame.set(Frame::kSwapCache);
-  frame.slot = slot;
+  kernel_.memory.set_swap_slot(pfn, slot);
   for (std::uint32_t i = 0; i < pages_of(pfn); ++i) {
     const bool fresh = index_.insert({slot + i, pfn + i}).second;
     SIM_ASSERT(fresh, "swap slot {} has two pages", slot + i);
@@ -45,17 +45,18 @@ void SwapCache::remove(Pfn pfn) {
   Frame& frame = kernel_.memory.frame(pfn);
   SIM_ASSERT(frame.is(Frame::kSwapCache) && !frame.is(Frame::kWriteback),
              "frame {:#x} leaves the swap cache with flags {:#x}", pfn.value, frame.flags);
+  const SwapSlot slot = kernel_.memory.swap_slot(pfn);
   for (std::uint32_t i = 0; i < pages_of(pfn); ++i) {
-    index_.erase(frame.slot + i);
-    kernel_.swap.release(frame.slot + i);
+    index_.erase(slot + i);
+    kernel_.swap.release(slot + i);
   }
   frame.clear(Frame::kSwapCache);
   frame.set(Frame::kDirty);
-  frame.slot = 0;
+  kernel_.memory.drop_swap_slot(pfn);
 }
 
 bool SwapCache::is_last_user(Pfn pfn) const {
-  const SwapSlot slot = kernel_.memory.frame(pfn).slot;
+  const SwapSlot slot = kernel_.memory.swap_slot(pfn);
   for (std::uint32_t i = 0; i < pages_of(pfn); ++i)
     if (kernel_.swap.users(slot + i) > 1) return false;
   return true;
@@ -107,7 +108,7 @@ void SwapCache::start_write(Pfn pfn, Write* written) {
 // swap_zeromap: a page that holds only zeros is not written. True: so it is with this one, as a whole.
 bool SwapCache::note_contents(Pfn pfn) {
   if (!kernel_.follows_contents || !kernel_.rules.zero_pages_stay_home) return false;
-  const SwapSlot slot = kernel_.memory.frame(pfn).slot;
+  const SwapSlot slot = kernel_.memory.swap_slot(pfn);
   bool all = true;
   for (std::uint32_t i = 0; i < pages_of(pfn); ++i) {
     const bool is_zero = kernel_.is_zero_filled(pfn + i);
@@ -125,7 +126,7 @@ void SwapCache::submit(Pfn pfn, bool is_write, Write* written) {
   free_ios_.pop_back();
   io.pfn = pfn;
   io.written = written;
-  io.request.slot = kernel_.memory.frame(pfn).slot;
+  io.request.slot = kernel_.memory.swap_slot(pfn);
   io.request.pages = pages_of(pfn);
   io.request.is_write = is_write;
   kernel_.swap.submit(io.request);
@@ -147,7 +148,7 @@ void SwapCache::io_done(Io& io) {
 void SwapCache::read_done(Pfn pfn) {
   locks_.unlock(pfn);
   if (is_mapped(pfn) || !is_last_user(pfn)) return;
-  std::erase(past_cache_, kernel_.memory.frame(pfn).slot);
+  std::erase(past_cache_, kernel_.memory.swap_slot(pfn));
   remove(pfn);
   rmap_.free_if_unused(pfn);
 }

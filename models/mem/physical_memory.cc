@@ -158,6 +158,7 @@ void PhysicalMemory::prepare(Pfn block, unsigned order, FrameUse use) {
   Frame& first = frame(block);
   first.order = order;
   first.flags = order == kHugeOrder ? Frame::kHead : 0;
+  if (order == kHugeOrder) pmd_mapcount(block) = pte_mappings(block) = 0;
 }
 
 // Never-touched memory stands behind the last block of the movable list of order 10: it is opened when that list is
@@ -273,7 +274,7 @@ void PhysicalMemory::free(Pfn pfn, unsigned order) {
              pfn.value, pmd_mapcount(pfn));
   for (Pfn p = pfn; p < pfn + pages_of(order); ++p) {
     Frame& f = frame(p);
-    SIM_ASSERT(f.mapcount == 0 && f.extra_references() == 0 && !f.is(Frame::kLru),
+    SIM_ASSERT(f.mapcount == 0 && f.extra_references() == 0 && !f.is(Frame::kLru) && !f.is(Frame::kSwapCache),
                "frame {:#x} freed with {} mappings, {} pins, flags {:#x}", p.value, f.mapcount, f.extra_references(),
                f.flags);
     f = Frame{};
@@ -312,8 +313,9 @@ void PhysicalMemory::split_compound(Pfn head) {
     f.flags = std::uint16_t((f.flags & ~Frame::kTail) | (first.flags & kOfContents));
     f.mapping = first.mapping;
     f.index = first.index + i;
-    f.slot = first.is(Frame::kSwapCache) ? std::uint32_t(first.slot + i) : 0;
+    if (first.is(Frame::kSwapCache)) set_swap_slot(head + i, swap_slot(head) + std::uint32_t(i));
   }
+  pmd_mapcount(head) = pte_mappings(head) = Frame::kNone;
 }
 
 std::uint32_t PhysicalMemory::total_mapcount(Pfn pfn) {

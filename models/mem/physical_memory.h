@@ -21,6 +21,8 @@
 //  4. A free block is on the list of its order and of the type of its pageblock; only its first frame is linked.
 #pragma once
 
+#include <tsl/robin_map.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -48,8 +50,17 @@ inline constexpr unsigned kMigrateTypes = 3;
 // What a frame is used for.
 enum class FrameUse : std::uint8_t { free, anon, file, page_table, zero_page, huge_zero_page, hugetlb };
 
-// 32 bytes. `lru_prev`/`lru_next` link LRU lists (allocated frames) or buddy lists (first frame of a free block).
-struct Frame {
+// 28 bytes. `lru_prev`/`lru_next` link LRU lists (allocated frames) or buddy lists (first frame of a free block). Tails are on no
+// list: those of the first two count for the whole compound page.
+// What a page is, in eight bytes that need not lie on a multiple of eight.
+struct [[gnu::packed, gnu::aligned(4)]] FrameIdentity {
+  std::uint64_t index : 48 = 0;    // page number in the mapping (anon: va >> 12 where it was first mapped)
+  std::uint64_t use : 8 = 0;       // FrameUse
+  std::uint64_t order : 7 = 0;     // of the allocation (first frame) or of the free block
+  std::uint64_t in_batch : 1 = 0;  // waits in a CPU's batch for its LRU list, which holds a reference
+};
+
+struct Frame : FrameIdentity {
   static constexpr std::uint32_t kNone = ~0U;
   enum Flag : std::uint16_t {
     kHead = 1,                // first frame of a compound page
@@ -59,7 +70,7 @@ struct Frame {
     kLocked = 16,             // page lock held
     kReferenced = 32,         // PG_referenced
     kDirty = 64,              // contents differ from the swap slot or file
-    kSwapCache = 128,         // `slot` holds a copy, or is being written or read
+    kSwapCache = 128,         // a swap slot (swap_slot()) holds a copy, or is being written or read
     kWriteback = 256,         // being written to the swap device
     kUnevictable = 512,       // mlocked
     kLazyFree = 1024,         // MADV_FREE: may be dropped if still clean
@@ -73,12 +84,7 @@ struct Frame {
   std::uint32_t mapcount = 0;  // PTEs that map this very 4 KiB page
   std::uint16_t pins = 0;      // extra references (get_user_pages, I/O)
   std::uint16_t flags = 0;
-  std::uint32_t mapping = 0;       // anon: id of its anon_vma; file: id of the file; 0 = none
-  std::uint32_t slot = 0;          // swap slot, with kSwapCache
-  std::uint64_t index : 48 = 0;    // page number in the mapping (anon: va >> 12 where it was first mapped)
-  std::uint64_t use : 8 = 0;       // FrameUse
-  std::uint64_t order : 7 = 0;     // of the allocation (first frame) or of the free block
-  std::uint64_t in_batch : 1 = 0;  // waits in a CPU's batch for its LRU list, which holds a reference
+  std::uint32_t mapping = 0;  // anon: id of its anon_vma; file: id of the file; 0 = none
 
   bool is(Flag f) const { return flags & f; }
   void set(Flag f) { flags |= f; }
@@ -87,7 +93,7 @@ struct Frame {
   // References beside those of mappings and of the caches.
   std::uint32_t extra_references() const { return std::uint32_t(pins) + std::uint32_t(in_batch); }
 };
-static_assert(sizeof(Frame) == 32);
+static_assert(sizeof(Frame) == 28);
 
 struct Watermarks {
   std::uint64_t min = 0, low = 0, high = 0;  // pages
@@ -146,8 +152,13 @@ class PhysicalMemory {
   Pfn pfn_of(const Frame& f) const { return {std::uint64_t(&f - frames_.get())}; }
   // First frame of the compound page that `pfn` belongs to (itself if it is not compound).
   Pfn head_of(Pfn pfn) const { return frame(pfn).is(Frame::kTail) ? Pfn{pfn.value & ~(kHugePages - 1)} : pfn; }
-  // PMDs that map the compound page whole. Kept in the first tail frame.
-  std::uint32_t& pmd_mapcount(Pfn head) { return frame(head + 1).slot; }
+  // PMDs that map the compound page whole, and PTEs that map 4 KiB pages of it. Kept in the first two tail frames.
+  std::uint32_t& pmd_mapcount(Pfn head) { return frame(head + 1).lru_prev; }
+  std::uint32_t& pte_mappings(Pfn head) { return frame(head + 2).lru_prev; }
+  // Of a page with kSwapCache; of a compound page the first of its 512.
+  std::uint32_t swap_slot(Pfn pfn) const { return swap_slots_.at(pfn.value); }
+  void set_swap_slot(Pfn pfn, std::uint32_t slot) { swap_slots_.insert_or_assign(pfn.value, slot); }
+  void drop_swap_slot(Pfn pfn) { swap_slots_.erase(pfn.value); }
   // PTE + PMD mappings of the 4 KiB page `pfn`.
   std::uint32_t total_mapcount(Pfn pfn);
 
@@ -196,6 +207,7 @@ class PhysicalMemory {
   std::unique_ptr<Frame[], Unmapper> frames_;  // address space for all frames; the host backs what has been written
   std::vector<MigrateType> block_type_;  // per 2 MiB pageblock; a free block is on the list of its pageblock's type
   std::array<std::array<List, kMigrateTypes>, kMaxOrder + 1> lists_{};
+  tsl::robin_map<std::uint64_t, std::uint32_t> swap_slots_;    // by frame: few pages are in the swap cache
   std::array<std::uint32_t, kMigrateTypes> orders_present_{};  // bit n: list n of the type is not empty
   std::uint64_t total_pages_ = 0, free_pages_ = 0;
   std::uint64_t next_virgin_ =

@@ -34,8 +34,11 @@ std::uint32_t AssocCache::victim(std::uint32_t set, std::uint32_t ways) {
 
 // A free way has the oldest time of use.
 std::uint32_t AssocCache::oldest(std::uint32_t set, std::uint32_t ways) const {
+  static_assert(kMostWays == 1U << 12);
   const std::uint64_t* const used = last_use_.data() + set * ways_;
-  return std::uint32_t(std::min_element(used, used + ways) - used);
+  std::uint64_t oldest = used[0] << 12;  // with the way in the low bits: the least of all, found without branches
+  for (std::uint32_t way = 1; way < ways; ++way) oldest = std::min(oldest, used[way] << 12 | way);
+  return std::uint32_t(oldest) & (kMostWays - 1);
 }
 
 void AssocCache::point_away(std::uint32_t slot) {

@@ -62,21 +62,22 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
 bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
   if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
   count_l1_miss(is_fetch);
-  note_l2_hit(va, is_fetch, is_write, hit);
+  note_l2_hit(va, is_fetch, hit);
+  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
   return true;
 }
 
-void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
+void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
   if (observer_) observer_->l1_missed(space_.asid, va, true);
   ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
   ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
-  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
 }
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
   if (!hit.leaf) return count_l2_miss(va, is_fetch), false;
-  note_l2_hit(va, is_fetch, is_write, hit);
+  note_l2_hit(va, is_fetch, hit);
+  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
   entry = {Pte{*hit.leaf}, hit.size};
   return true;
 }
@@ -141,7 +142,12 @@ TlbEntry Mmu::walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool 
 
 bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (hit.leaf) return take_l2_hit(va, is_fetch, is_write, hit);
+  if (hit.leaf) {
+    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
+    count_l1_miss(is_fetch), note_l2_hit(va, is_fetch, hit);
+    l1_of(is_fetch).fill_new(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);  // find_l1() has just not found it
+    return true;
+  }
   const PageTable::Leaf leaf = space_.table->lookup(va);
   if (refuses(leaf, is_fetch, is_write)) return false;
   count_l1_miss(is_fetch), count_l2_miss(va, is_fetch);

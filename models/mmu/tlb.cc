@@ -11,7 +11,8 @@ Tlb::Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::str
   }
   for (const bool is_store : {false, true})
     for (const PageSize size : {PageSize::k4K, PageSize::k2M, PageSize::k1G}) add_pick(arrays, size, is_store);
-  hints_.resize((is_split_ ? 2 : 1) * kHints);
+  if (arrays_.empty()) arrays_.emplace_back(1, 1, Replacement::lru, Random(seed, name));  // hints point into something
+  hints_.resize((is_split_ ? 2 : 1) * kHints, Hint{{&arrays_.front(), 0, PageSize::k4K}});
 }
 
 void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store) {
@@ -53,7 +54,12 @@ Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint)
   return hit;
 }
 
-void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) { fill_as<false>(va, asid, entry, is_store); }
+
+void Tlb::fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) { fill_as<true>(va, asid, entry, is_store); }
+
+template <bool kIsNew>
+void Tlb::fill_as(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
   const Pick* const pick = pick_of(entry.size, is_store);
   if (!pick) return;
   SIM_ASSERT(asid < 1U << (64 - kAsidShift), "address space {} has no tag", asid);
@@ -62,7 +68,7 @@ void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
   AssocCache& array = *member(*pick, number).array;
   const std::uint32_t set = array.set_of(number);
   const std::uint64_t key = key_of(number, entry.size, asid);
-  if (const std::uint32_t slot = array.find(set, key); slot != AssocCache::kMiss) {
+  if (const std::uint32_t slot = kIsNew ? AssocCache::kMiss : array.find(set, key); slot != AssocCache::kMiss) {
     array.value(slot) = entry.leaf.bits;
     array.touch(slot);
   } else {

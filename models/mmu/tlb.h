@@ -76,6 +76,8 @@ class Tlb {
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
   void fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
+  // The same for a translation that is not there.
+  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // Replaces the leaf bits of an entry that is there, without a change of recency (a dirty bit was set). False: it is
   // not there.
   bool update(VirtAddr va, Asid asid, TlbEntry entry);
@@ -132,6 +134,8 @@ class Tlb {
   const Pick* pick_of(PageSize size, bool is_store) const;
   Hit search(VirtAddr va, Asid asid, bool is_store, Place& place);
   Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint);
+  template <bool kIsNew>
+  void fill_as(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   static constexpr std::uint64_t kFewPages = 64;  // ours: 64 searches cost less than a pass over 1,536 entries
   template <class Drop>
   std::uint64_t drop_if(Drop&& drop);

@@ -70,8 +70,7 @@ class RollbackState : public testing::TestWithParam<Case> {
   State state() {
     State s;
     s.ptes = *table;
-    for (const Pte pte : *table)
-      s.pages.push_back(pte.present() && !pte.zero_page() ? of(bench.memory.frame(pte.pfn())) : PageState{});
+    for (const Pte pte : *table) s.pages.push_back(pte.present() && !pte.zero_page() ? of(pte.pfn()) : PageState{});
     const Lru& lru = bench.kernel.reclaim().lru();
     s.lists = {lru.pages(Lru::Kind::anon, false), lru.pages(Lru::Kind::anon, true), lru.pages(Lru::Kind::file, false),
                lru.pages(Lru::Kind::file, true)};
@@ -81,8 +80,10 @@ class RollbackState : public testing::TestWithParam<Case> {
     s.free_pages = bench.memory.free_pages();
     return s;
   }
-  static PageState of(const Frame& f) {
-    return {f.mapcount, f.mapping, f.slot, f.extra_references(), f.flags, f.index, f.use, f.order};
+  PageState of(Pfn pfn) const {
+    const Frame& f = bench.memory.frame(pfn);
+    const std::uint32_t slot = f.is(Frame::kSwapCache) ? bench.memory.swap_slot(pfn) : 0;
+    return {f.mapcount, f.mapping, slot, f.extra_references(), f.flags, f.index, f.use, f.order};
   }
 
   // Between the scan and the isolation.

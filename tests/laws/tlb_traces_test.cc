@@ -7,17 +7,15 @@
 // the threads in the file's order. Each is then played as the default machine plays it; what overlap changes is printed.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
+#include <map>
 #include <set>
 
 #include "tests/laws/plain_tlb.h"
+#include "tests/laws/recordings.h"
 #include "tests/support/cpu_bench.h"
 
 namespace collapsar::test {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::uint64_t kUserEnd = 1ULL << 47;
 struct Part {
@@ -149,20 +147,6 @@ void print(const char* what, const MmuStats& m) {
 
 // --- the traces ---
 
-// The files of one recording: a .ctr alone, or NAME.<pid>.<n>.mtp.zst of every process.
-std::map<std::string, std::vector<std::string>> recordings() {
-  const char* folder = std::getenv("COLLAPSAR_TRACES");
-  const std::string own = std::string(COLLAPSAR_SOURCE_DIR) + "/traces";
-  std::map<std::string, std::vector<std::string>> found;
-  for (const auto& entry : fs::directory_iterator(folder ? folder : own.c_str())) {
-    const std::string name = entry.path().filename();
-    if (name.ends_with(".ctr") || name.ends_with(".mtp.zst"))
-      found[name.substr(0, name.find('.'))].push_back(entry.path());
-  }
-  for (auto& [name, files] : found) std::sort(files.begin(), files.end());
-  return found;
-}
-
 class TlbTraces : public ::testing::TestWithParam<std::pair<const std::string, std::vector<std::string>>> {};
 
 TEST_P(TlbTraces, CountsEqualThoseOfAPlainModel) {
@@ -170,7 +154,7 @@ TEST_P(TlbTraces, CountsEqualThoseOfAPlainModel) {
   for (const bool has_huge : {false, true}) {
     const auto source = [&] {
       std::unique_ptr<TraceSource> trace = open_trace(files);
-      if (!std::getenv("COLLAPSAR_TRACES")) trace = make_window(std::move(trace), 0, kReferencesWithoutFolder);
+      if (!has_trace_folder()) trace = make_window(std::move(trace), 0, kReferencesWithoutFolder);
       return SimpleSource(std::move(trace), has_huge);
     };
     PlainTlb plain = plain_skylake();

@@ -268,18 +268,21 @@ TEST(PhysicalMemory, SplitsACompoundPageIntoPagesFreedAlone) {
   Frame& first = memory.frame(head);
   first.mapping = 5;
   first.index = 1000;
-  first.slot = 4096;
+  memory.set_swap_slot(head, 4096);
   first.set(Frame::kLru), first.set(Frame::kDirty), first.set(Frame::kSwapCache);
   memory.split_compound(head);
   const Frame& other = memory.frame(head + 9);
   EXPECT_EQ(other.mapping, 5U);
   EXPECT_EQ(other.index, 1009U);
-  EXPECT_EQ(other.slot, 4105U);
+  EXPECT_EQ(memory.swap_slot(head + 9), 4105U);
   EXPECT_TRUE(other.is(Frame::kDirty) && other.is(Frame::kSwapCache));
   EXPECT_FALSE(other.is(Frame::kLru) || other.is(Frame::kTail) || first.is(Frame::kHead));
   EXPECT_EQ(memory.check(), memory.free_pages());
   first.clear(Frame::kLru);
-  for (std::uint64_t n = 0; n < kHugePages; ++n) memory.free(head + n, 0);
+  for (std::uint64_t n = 0; n < kHugePages; ++n) {
+    memory.frame(head + n).clear(Frame::kSwapCache), memory.drop_swap_slot(head + n);
+    memory.free(head + n, 0);
+  }
   EXPECT_EQ(memory.free_blocks(PhysicalMemory::kMaxOrder), 1U);
 }
 
