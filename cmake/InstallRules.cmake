@@ -6,6 +6,9 @@ if(TARGET collapsar)
           DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
   install(FILES sim/run/completion/_collapsar DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
+if(COLLAPSAR_MAN)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/man/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+endif()
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY traces DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar
         FILES_MATCHING PATTERN "*.ctr" PATTERN "README.md"  # the quickstart finds ../traces beside configs

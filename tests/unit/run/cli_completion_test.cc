@@ -1,4 +1,4 @@
-// Completion in bash and zsh: made from the program's own tables, so that nothing is missing in it.
+// Completion in bash and zsh, and man pages: made from the program's own tables, so that nothing is missing in them.
 #include <algorithm>
 #include <iterator>
 #include <sstream>
@@ -136,6 +136,32 @@ TEST_F(CliCompletionTest, ZshCompletesWordsAndFiles) {
   EXPECT_EQ(zsh("collapsar run --set kernel.khu"), "collapsar run --set kernel.khugepaged.\n");
   EXPECT_EQ(zsh("collapsar run --set=kernel.thp.enabled=nev"), "collapsar run --set=kernel.thp.enabled=never \n");
   EXPECT_EQ(zsh("collapsar config check so"), "collapsar config check some.yaml \n");
+}
+
+TEST_F(CliCompletionTest, EveryCommandHasAManPage) {
+  if (shell("command -v help2man").status != 0) GTEST_SKIP() << "no help2man here, or built with COLLAPSAR_MAN=OFF";
+  const auto make = [&](const std::string& folder) {
+    return shell(fmt::format("sh {}/cmake/man_pages.sh help2man {} 'it is this' {} 2>&1", COLLAPSAR_SOURCE_DIR,
+                             COLLAPSAR_PROGRAM, path(folder)));
+  };
+  const Outcome made = make("one");
+  EXPECT_EQ(made.status, 0);
+  EXPECT_EQ(made.text, "");
+  make("two");
+  EXPECT_EQ(shell(fmt::format("diff -r {} {}", path("one"), path("two"))).text, "") << "the same bytes each time";
+  const auto page = [&](const std::string& name) {
+    std::ifstream stream(fmt::format("{}/{}.1", path("one"), name));
+    return std::string{std::istreambuf_iterator<char>(stream), {}};
+  };
+  const std::string main_page = page("collapsar");
+  for (const char* part : {".TH COLLAPSAR \"1\" \"\" \"collapsar ", "collapsar \\- it is this", ".SH \"EXIT STATUS\"",
+                           ".SH COMMANDS", ".SH ENVIRONMENT", ".SH EXAMPLES", ".BR collapsar-trace (1)"})
+    EXPECT_NE(main_page.find(part), std::string::npos) << part << "\n" << main_page;
+  for (const std::string& command : entries(run_program("--help").text, "Commands")) {
+    EXPECT_NE(page("collapsar-" + command).find(".B collapsar " + command + "\n"), std::string::npos) << command;
+    for (const std::string& below : entries(run_program(command + " --help").text, "Commands"))
+      EXPECT_NE(page(fmt::format("collapsar-{}-{}", command, below)).find(".SH OPTIONS"), std::string::npos) << below;
+  }
 }
 
 }  // namespace
