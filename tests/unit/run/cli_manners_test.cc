@@ -186,6 +186,18 @@ TEST_F(CliProgressTest, ExperimentsTellTheTimeLeftOnATerminal) {
   EXPECT_NE(validate.find("1/1 long: "), std::string::npos) << validate;
 }
 
+TEST_F(CliProgressTest, SweepTuneAndScenarioTellIt) {
+  const std::string config = long_config(), out = path("out");
+  const std::string sweep = terminal(fmt::format("sweep {} --vary seed=1 --variant never --out {}", config, out));
+  EXPECT_TRUE(tells_time_left(sweep)) << sweep;
+  const std::string tune = terminal(fmt::format("tune {} --jobs 1 --out {}", config, out));
+  EXPECT_TRUE(tells_time_left(tune)) << tune;
+  EXPECT_NE(tune.find("/31 runs at most  "), std::string::npos) << tune;
+  const std::string played =
+      terminal("scenario " COLLAPSAR_SOURCE_DIR "/tests/oracle/cases/01-full-pmd.scn --out " + path("played.jsonl"));
+  EXPECT_NE(played.find("\r\033[K0/1 scenarios  "), std::string::npos) << played;
+}
+
 TEST_F(CliProgressTest, TracesTellTheTimeLeftOnATerminal) {
   const std::string trace = path("long.ctr");
   const std::string generated = terminal(fmt::format("trace generate {} {}", long_config(), trace));

@@ -92,9 +92,8 @@ TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
   const std::array<std::pair<std::string, std::string>, 9> cases{{
       {"",
-       "collapsar: no command; choose one of run, capture, sweep, tune, scenario, trace, validate, config, completion, "
-       "or "
-       "write collapsar --help\n"},
+       "collapsar: no command; choose one of run, capture, sweep, tune, scenario, trace, validate, config, "
+       "completion, or write collapsar --help\n"},
       {"rum x",
        "collapsar: unknown command rum (known here: run, capture, sweep, tune, scenario, trace, validate, config, "
        "completion); did you mean run?\n"},
