@@ -127,7 +127,7 @@ TEST_F(CliCompletionTest, ScriptsArePrinted) {
 TEST_F(CliCompletionTest, ZshCompletesWordsAndFiles) {
   if (shell("command -v zsh").status != 0) GTEST_SKIP() << "no zsh here";
   const auto zsh = [&](const std::string& words) {
-    return shell(fmt::format("cd {} && zsh -f {}/tests/unit/run/complete.zsh {} '{}' 2>&1", path("here"),
+    return shell(fmt::format("cd {} && timeout 60 zsh -f {}/tests/unit/run/complete.zsh {} '{}' 2>&1", path("here"),
                              COLLAPSAR_SOURCE_DIR, COLLAPSAR_PROGRAM, words))
         .text;
   };
