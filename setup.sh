@@ -13,6 +13,7 @@ PACKAGES=(
   zlib1g-dev liblzma-dev libbz2-dev libminizip-dev                        # packed traces
   valgrind                                                                # collapsar capture
   libgtest-dev libgmock-dev libbenchmark-dev                              # tests and benchmark
+  help2man                                                                # man pages
   pybind11-dev python3-dev python3-numpy python3-pandas python3-pytest    # Python package and its tests
   python3-matplotlib python3-dask python3-distributed                     # plots; sweeps on a cluster
 )

@@ -2,6 +2,12 @@
 
 if(TARGET collapsar)
   install(TARGETS collapsar RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES sim/run/completion/collapsar.bash RENAME collapsar
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES sim/run/completion/_collapsar DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+endif()
+if(COLLAPSAR_MAN)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/man/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
 endif()
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY traces DESTINATION ${CMAKE_INSTALL_DATADIR}/collapsar

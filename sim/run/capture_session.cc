@@ -98,7 +98,10 @@ std::vector<std::string> arguments_of(const CaptureCommand& command, const std::
 
 class Session {
  public:
-  Session(const CaptureCommand& command, CaptureRecorder& recorder) : recorder_(recorder) { start(command); }
+  Session(const CaptureCommand& command, CaptureRecorder& recorder)
+      : recorder_(recorder), on_progress_(command.on_progress) {
+    start(command);
+  }
   ~Session();
   int run();
 
@@ -116,6 +119,7 @@ class Session {
   void end_command();
 
   CaptureRecorder& recorder_;
+  const std::function<void()>& on_progress_;
   Socket socket_;
   Descriptor signals_{-1}, command_{-1};
   sigset_t old_signals_{};
@@ -221,7 +225,10 @@ void Session::wait() {
 }
 
 int Session::run() {
-  while (!is_over()) wait();
+  while (!is_over()) {
+    wait();
+    if (on_progress_) on_progress_();
+  }
   if (recorder_.is_full()) end_command();
   if (!has_connected_) throw SimulationError("capture: the command ended before anything was recorded");
   return status_;

@@ -7,6 +7,7 @@
 // Errors:      SimulationError if the tool never answers; TraceError from the recorder. Then the command is killed.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace collapsar {
 struct CaptureCommand {
   std::vector<std::string> words;
   std::string tool_folder;
+  std::function<void()> on_progress;  // called now and then, if there is one
   bool follows_children = false, every_fetch = false, aligns_thp = false;
 };
 

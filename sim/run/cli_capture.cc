@@ -1,6 +1,8 @@
 // collapsar capture: runs a command under the capture tool and writes its trace.
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,6 +13,7 @@
 #include "sim/run/capture_session.h"
 #include "sim/run/capture_tool.h"
 #include "sim/run/cli_options.h"
+#include "sim/run/cli_progress.h"
 #include "sim/run/report_format.h"
 
 namespace collapsar {
@@ -85,19 +88,31 @@ void report(const std::string& file, const CaptureSummary& s, int status) {
              plural(s.processes, "process", "processes"));
 }
 
+}  // namespace
+
+// The command owns the terminal, and may be short, or an editor.
+void show_progress(TerminalLine& line, const CaptureRecorder& recorder, const CaptureOptions& window) {
+  constexpr double kPatience = 10;  // seconds
+  if (!line.is_due() || line.seconds() < kPatience) return;
+  termios terminal{};
+  if (::tcgetattr(STDERR_FILENO, &terminal) != 0 || !(terminal.c_lflag & ICANON)) return;
+  const std::uint64_t total = window.limit > 0 ? window.skip + window.limit : 0;
+  line.show(references_done("captured", recorder.seen(), total, line.seconds()));
+}
+
 CommandOptions options_of_capture() {
   CommandOptions options("capture", "capture [OPTION]... -- COMMAND [ARGUMENT]...", kAbout, kExamples);
   options.value("out", "FILE", "the trace, named .ctr; default: the command's name and .ctr");
   options.value("skip", "N", "leaves out the first N references; what they left in memory is recorded");
   options.value("max", "N", "at most N references");
-  options.value("ifetch", "WHICH",
-                "instruction fetches: none, page (each time the code's page changes; default), block (of code), insn");
+  options.value("ifetch", "none|page|block|insn",
+                "instruction fetches: none, one each time the code's page changes (default), per block of code, all");
   options.flag("children", "forked processes too, and what they execute; else only COMMAND's own");
   options.flag("thp-align", "large anonymous mappings begin at 2 MiB, as on Linux from 6.7 on");
+  options.flag("quiet",
+               "no progress line; there is one from the tenth second on, unless the command reads single keys");
   return options;
 }
-
-}  // namespace
 
 // What stands behind the first `--` is the command's.
 int run_capture(const Arguments& arguments) {
@@ -117,7 +132,10 @@ int run_capture(const Arguments& arguments) {
   command.every_fetch = window.fetches == CaptureFetches::insn;
   command.tool_folder = prepare_capture_tool(installed_capture_tool());
   CaptureRecorder recorder(file, info, window);
+  TerminalLine line(!options.has("quiet"));
+  if (line.is_on()) command.on_progress = [&] { show_progress(line, recorder, window); };
   const int status = run_captured(command, recorder);
+  line.clear();
   const CaptureSummary summary = recorder.finish();
   report(file, summary, status);
   return summary.outside == 0 ? kDone : kSimulationFailed;

@@ -8,6 +8,7 @@
 
 #include "sim/core/config_node.h"
 #include "sim/core/units.h"
+#include "sim/run/cli_help.h"
 
 namespace collapsar {
 
@@ -16,57 +17,38 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* kRest = "arguments";  // name of what stands without an option
+constexpr const char* kRest = "arguments";   // name of what stands without an option
+constexpr std::size_t kEveryCommandHas = 2;  // --color and --help
 
-std::string list_of(std::span<const Command> commands) {
-  std::size_t width = 0;
-  for (const Command& command : commands) width = std::max(width, std::string_view(command.name).size());
-  std::string out;
-  for (const Command& command : commands) out += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
-  return out;
-}
-
-std::string names_of(std::span<const Command> commands) {
-  std::string names;
-  for (const Command& command : commands) names += fmt::format("{}{}", names.empty() ? "" : ", ", command.name);
-  return names;
-}
+// The option that boost names "--lines" or "lines", as it is written.
+std::string dashed(const std::string& name) { return name.starts_with('-') ? name : "--" + name; }
 
 }  // namespace
 
-int run_command(std::span<const Command> commands, const std::string& path, const char* about,
-                const Arguments& arguments) {
-  if (arguments.empty())
-    throw UsageError(fmt::format("no command; choose one of {}, or write {} --help", names_of(commands), path));
-  const std::string& name = arguments.front();
-  if (name == "--help" || name == "-h" || name == "help") {
-    if (arguments.size() > 1) return run_command(commands, path, about, {arguments[1], "--help"});
-    fmt::print("{}\n\n{}\n{} COMMAND --help tells more.\n", about, list_of(commands), path);
-    return kDone;
-  }
-  std::vector<std::string> known;
-  for (const Command& command : commands) {
-    if (command.name == name) return command.run({arguments.begin() + 1, arguments.end()});
-    known.emplace_back(command.name);
-  }
-  const std::string guess = closest(name, known);
-  throw UsageError(fmt::format("unknown command {} (known here: {}){}", name, names_of(commands),
-                               guess.empty() ? "" : "; did you mean " + guess + "?"));
-}
-
 CommandOptions::CommandOptions(std::string name, std::string usage, std::string about, std::string examples)
     : name_(std::move(name)), usage_(std::move(usage)), about_(std::move(about)), examples_(std::move(examples)) {
-  options_.add_options()("help,h", "this text");
+  value("color", "auto|never|always", "colour (default: auto, where a terminal shows it; see NO_COLOR)");
+  flag("help,h", "this text");
 }
 
-void CommandOptions::flag(const char* name, const char* help) { options_.add_options()(name, help); }
+void CommandOptions::flag(const char* name, const char* help) { add(name, "", help, nullptr); }
 
 void CommandOptions::value(const char* name, const char* metavar, const char* help) {
-  options_.add_options()(name, po::value<std::string>()->value_name(metavar), help);
+  add(name, metavar, help, po::value<std::string>());
 }
 
 void CommandOptions::values(const char* name, const char* metavar, const char* help) {
-  options_.add_options()(name, po::value<std::vector<std::string>>()->value_name(metavar)->composing(), help);
+  add(name, metavar, help, po::value<std::vector<std::string>>()->composing());
+}
+
+// `name` is "set" or, with a short form, "lines,n". Those that every command has stay last.
+void CommandOptions::add(const char* name, const char* metavar, const char* help, const po::value_semantic* value) {
+  if (value) options_.add_options()(name, value);
+  else options_.add_options()(name, "");
+  const std::string names = name;
+  const std::size_t comma = names.find(',');
+  const OptionInfo option{names.substr(0, comma), comma == names.npos ? '\0' : names[comma + 1], metavar, help};
+  list_.insert(list_.size() < kEveryCommandHas ? list_.end() : list_.end() - std::ptrdiff_t(kEveryCommandHas), option);
 }
 
 bool CommandOptions::parse(const Arguments& arguments, std::size_t fewest, std::size_t most) {
@@ -83,11 +65,20 @@ bool CommandOptions::parse(const Arguments& arguments, std::size_t fewest, std::
     usage_error(error.what());
   }
   if (has("help")) return fmt::print("{}", help()), false;
+  if (has("color")) check_color();
   if (has(kRest)) arguments_ = parsed_[kRest].as<std::vector<std::string>>();
   if (arguments_.size() < fewest) usage_error(fmt::format("too few arguments; usage: collapsar {}", usage_));
   if (arguments_.size() > most)
     usage_error(fmt::format("unexpected argument {}; usage: collapsar {}", arguments_[most], usage_));
   return true;
+}
+
+void CommandOptions::check_color() const {
+  try {
+    paint(stdout);
+  } catch (const std::invalid_argument& error) {
+    usage_error(error.what());
+  }
 }
 
 std::string CommandOptions::get(const char* name, const std::string& otherwise) const {
@@ -113,16 +104,15 @@ void CommandOptions::usage_error(const std::string& message) const {
 
 void CommandOptions::unknown_option(const std::string& option) const {
   std::vector<std::string> known;
-  for (const auto& described : options_.options()) known.push_back("--" + described->long_name());
-  const std::string guess = closest(option, known);
+  for (const OptionInfo& each : list_) known.push_back("--" + each.name);
+  const std::string guess = closest(dashed(option), known);
   usage_error(fmt::format("unknown option {} (known here: {}){}", option, fmt::join(known, ", "),
                           guess.empty() ? "" : "; did you mean " + guess + "?"));
 }
 
 std::string CommandOptions::help() const {
-  std::ostringstream described;
-  described << options_;
-  return fmt::format("usage: collapsar {}\n\n{}\n\n{}\nexamples:\n{}", usage_, about_, described.str(), examples_);
+  return fmt::format("Usage: collapsar {}\n\n{}\nOptions:\n{}\nExamples:\n{}", usage_, filled(about_),
+                     option_list(list_), examples_);
 }
 
 namespace {

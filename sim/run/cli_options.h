@@ -4,10 +4,13 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <map>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "sim/run/cli_terminal.h"
 
 namespace collapsar {
 
@@ -17,18 +20,37 @@ struct UsageError : std::invalid_argument {
 
 using Arguments = std::vector<std::string>;
 
-// Exit status of the program: design 2.
+// Exit status of the program: design 2. What each means is told once, in cli_help.cc.
 enum ExitStatus : int { kDone = 0, kSimulationFailed = 1, kInputWrong = 2 };
+
+class CommandOptions;
 
 struct Command {
   const char* name;
   const char* summary;
   int (*run)(const Arguments& arguments);
+  // For completion: what it takes, or the commands below it.
+  CommandOptions (*options)() = nullptr;
+  std::span<const Command> (*commands)() = nullptr;
 };
 
-// Runs the command that the first argument names, with the others. `path` is what stands before it: "collapsar trace".
-int run_command(std::span<const Command> commands, const std::string& path, const char* about,
-                const Arguments& arguments);
+// Commands that stand behind `path`: "collapsar", "collapsar trace".
+struct CommandGroup {
+  std::span<const Command> commands;
+  std::string path;
+  const char* about;
+  std::string help = "";  // what else --help tells, below the commands
+};
+
+// Runs the command that the first argument names, with the others.
+int run_command(const CommandGroup& group, const Arguments& arguments);
+
+struct OptionInfo {
+  std::string name;     // "set"
+  char letter = 0;      // of the short form
+  std::string metavar;  // of its value; "": it has none
+  std::string help;
+};
 
 // What one command takes.
 class CommandOptions {
@@ -50,13 +72,23 @@ class CommandOptions {
   std::uint64_t count(const char* name, std::uint64_t otherwise) const;
   const Arguments& arguments() const { return arguments_; }  // those that are no options
 
+  // For what is printed on `stream`, after --color.
+  Paint paint(std::FILE* stream) const { return {get("color", "auto"), stream}; }
+
+  const std::vector<OptionInfo>& list() const { return list_; }
+  const std::string& usage() const { return usage_; }
+
  private:
   [[noreturn]] void usage_error(const std::string& message) const;
   [[noreturn]] void unknown_option(const std::string& option) const;
+  void add(const char* name, const char* metavar, const char* help,
+           const boost::program_options::value_semantic* value);
+  void check_color() const;
   std::string help() const;
 
   std::string name_, usage_, about_, examples_;
-  boost::program_options::options_description options_{"options"};
+  std::vector<OptionInfo> list_;
+  boost::program_options::options_description options_;
   boost::program_options::variables_map parsed_;
   Arguments arguments_;
 };
@@ -64,6 +96,11 @@ class CommandOptions {
 // Where installed configs lie, beside the program or in ../share; only directories that exist.
 std::vector<std::string> installed_configs();
 std::vector<std::string> installed_capture_tool();  // the same for the source of the capture tool
+
+// "machines/zen4.yaml" -> what it is.
+std::map<std::string, std::string> installed_machines();
+// Names for `collapsar validate`.
+std::vector<std::string> installed_validations();
 
 // The commands of the other files.
 int run_run(const Arguments& arguments);
@@ -74,5 +111,14 @@ int run_scenario(const Arguments& arguments);
 int run_trace(const Arguments& arguments);
 int run_validate(const Arguments& arguments);
 int run_config(const Arguments& arguments);
+
+CommandOptions options_of_run();
+CommandOptions options_of_capture();
+CommandOptions options_of_sweep();
+CommandOptions options_of_tune();
+CommandOptions options_of_scenario();
+CommandOptions options_of_validate();
+std::span<const Command> trace_commands();
+std::span<const Command> config_commands();
 
 }  // namespace collapsar

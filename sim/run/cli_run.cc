@@ -7,11 +7,9 @@
 
 namespace collapsar {
 
-namespace {
-
 CommandOptions options_of_run() {
   CommandOptions options(
-      "run", "run CONFIG.yaml | TRACE... [options]",
+      "run", "run CONFIG.yaml | TRACE... [OPTION]...",
       "Replays a trace once per variant (never, khugepaged, always, unless the config names others) and\n"
       "prints a table with the difference to the baseline. TRACE alone: the default machine; several\n"
       "files are the processes of one recording.",
@@ -19,7 +17,7 @@ CommandOptions options_of_run() {
       "  collapsar run trace.ctr --set kernel.khugepaged.max_ptes_none=0 --variant khugepaged\n"
       "  collapsar run config.yaml --out results --why 0x7f3a12345678\n");
   options.values("set", "KEY=VALUE", "changes the config: --set kernel.khugepaged.scan_sleep=1s");
-  options.values("variant", "NAME", "runs only this variant; may be given several times");
+  options.values("variant", "VARIANT", "runs only this variant; may be given several times");
   options.value("out", "DIR", "writes report.html, result.json, timeseries.csv, ranges.csv and events.json there");
   options.value("jobs", "N", "variants that run side by side (default: one per CPU of this computer)");
   options.flag("json", "prints result.json on standard output and nothing else");
@@ -29,6 +27,8 @@ CommandOptions options_of_run() {
   options.flag("one-event-per-step", "no short cuts between events; gives the same results, slower");
   return options;
 }
+
+namespace {
 
 std::vector<VirtAddr> addresses_of(const CommandOptions& options) {
   std::vector<VirtAddr> addresses;
@@ -69,8 +69,8 @@ RunOptions run_options(const CommandOptions& options) {
 ExperimentResult run_with_progress(const ConfigNode& config, RunOptions& run, bool quiet) {
   const Experiment experiment = resolve_experiment(config, run.variants, run.search_dirs);
   check_addresses(experiment, run.why);
-  ProgressLine line(experiment.variants.size(), !quiet);
-  if (line.is_on()) run.on_progress = [&line](const Progress& progress) { line.update(progress); };
+  ProgressLine line({experiment.variants.size()}, !quiet);
+  line.watch(run);
   return run_experiment(config, run);
 }
 
@@ -92,7 +92,7 @@ int run_run(const Arguments& arguments) {
     print(json_report(result, why));
     return kDone;
   }
-  print(table_report(result));
+  print(options.paint(stdout).table(table_report(result), 2));
   for (VirtAddr address : why) print("\n" + why_report(result, address));
   return kDone;
 }

@@ -19,7 +19,7 @@ fs::path result_file(const std::string& out, const std::string& name, const std:
 
 }  // namespace
 
-int run_scenario(const Arguments& arguments) {
+CommandOptions options_of_scenario() {
   CommandOptions options("scenario", "scenario FILE.scn... --kernel VERSION [--out FILE]",
                          "Plays scripted address-space histories on the simulated kernel, khugepaged one pass at a "
                          "time, and writes what it "
@@ -31,6 +31,12 @@ int run_scenario(const Arguments& arguments) {
   options.value("kernel", "VERSION", "whose rules the kernel follows; default: the newest that is recorded, 6.12");
   options.value("out", "FILE", "where the records go; a directory for several scenarios; default: standard output");
   options.flag("check", "hold the kernel's books against its page tables after each scenario");
+  options.flag("quiet", "no progress line");
+  return options;
+}
+
+int run_scenario(const Arguments& arguments) {
+  CommandOptions options = options_of_scenario();
   if (!options.parse(arguments, 1, 100'000)) return kDone;
   const std::string kernel = options.get("kernel", "6.12"), out = options.get("out", "");
   if (!find_rules(kernel))
@@ -40,8 +46,15 @@ int run_scenario(const Arguments& arguments) {
   const bool is_folder = scripts.size() > 1 || (!out.empty() && fs::is_directory(out));
   if (is_folder && !out.empty()) prepare_report_directory(out);
   ScenarioPlayer player(kernel, options.has("check"));
-  for (const ScenarioScript& script : scripts) {
+  TerminalLine line(!options.has("quiet"));
+  for (std::size_t done = 0; const ScenarioScript& script : scripts) {
+    const double share = double(done) / double(scripts.size());
+    if (line.is_due())
+      line.show(
+          fmt::format("{}/{} scenarios  {}{}", done, scripts.size(), script.name, time_left(share, line.seconds())));
     const std::string records = player.play(script);
+    ++done;
+    if (out.empty()) line.clear();
     if (out.empty()) std::cout << records;
     else write_whole_file(result_file(out, script.name, kernel, is_folder), records);
   }

@@ -8,26 +8,25 @@
 
 namespace collapsar {
 
-namespace {
-
 CommandOptions options_of_sweep() {
   CommandOptions options(
-      "sweep", "sweep CONFIG.yaml | TRACE... --vary KEY=V1,V2,... [options]",
+      "sweep", "sweep CONFIG.yaml | TRACE... --vary KEY=V1,V2,... [OPTION]...",
       "Runs a config at every combination of the values of some keys, all its variants each time, and\n"
       "prints a table; sweep.csv in the output directory has every number. A finished point is kept\n"
       "there, in points/, and not run again while config, trace and program are the same: after an\n"
       "interruption the same command goes on where it was.",
       "  collapsar sweep configs/quickstart.yaml --vary kernel.khugepaged.scan_sleep=1s,3s,10s\n"
-      "  collapsar sweep trace.ctr --vary kernel.khugepaged.max_ptes_none=0,64,511 \\\n"
-      "      --vary kernel.khugepaged.pages_to_scan=4096,32768 --variant khugepaged --out mine\n");
+      "  collapsar sweep trace.ctr --vary cpu.count=1,2 --vary kernel.khugepaged.max_ptes_none=0,511 --out mine\n");
   options.values("vary", "KEY=V1,V2,...", "a key and its values; may be given several times");
   options.values("set", "KEY=VALUE", "changes the config of all points");
-  options.values("variant", "NAME", "runs only this variant; may be given several times");
+  options.values("variant", "VARIANT", "runs only this variant; may be given several times");
   options.value("out", "DIR", "where sweep.csv and finished points go (default: NAME.sweep here)");
   options.value("jobs", "N", "points that run side by side (default: one per CPU of this computer)");
   options.flag("quiet", "no progress line");
   return options;
 }
+
+namespace {
 
 std::vector<SweepAxis> axes_of(const CommandOptions& options) {
   std::vector<SweepAxis> axes;
@@ -64,12 +63,12 @@ int run_sweep_command(const Arguments& arguments) {
   store.lock();
   std::vector<PointOutcome> outcomes;
   {
-    ProgressLine line(left_to_run(sweep, store), !options.has("quiet"));
-    if (line.is_on()) run.on_progress = [&line](const Progress& progress) { line.update(progress); };
+    ProgressLine line({left_to_run(sweep, store)}, !options.has("quiet"));
+    line.watch(run);
     outcomes = run_sweep(sweep, store, run);
   }
   write_whole_file(directory + "/sweep.csv", sweep_csv(sweep, outcomes, store));
-  const std::string table = sweep_table(sweep, outcomes, store);
+  const std::string table = options.paint(stdout).table(sweep_table(sweep, outcomes, store), 2);
   std::fwrite(table.data(), 1, table.size(), stdout);
   for (const PointOutcome& outcome : outcomes)
     if (outcome.state == PointOutcome::State::failed) return kSimulationFailed;

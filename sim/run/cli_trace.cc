@@ -1,7 +1,9 @@
 // collapsar trace: what a trace holds, and new traces from old ones or from patterns.
+#include <algorithm>
 #include <cstdio>
 
 #include "sim/run/cli_options.h"
+#include "sim/run/cli_progress.h"
 #include "sim/run/experiment.h"
 #include "sim/run/trace_summary.h"
 
@@ -9,22 +11,37 @@ namespace collapsar {
 
 namespace {
 
-int info(const Arguments& arguments) {
+CommandOptions options_of_info() {
   CommandOptions options(
       "trace info", "trace info TRACE...",
       "Reads a trace to its end and tells what is in it. Several files are the processes of one recording.",
       "  collapsar trace info trace.ctr\n");
+  options.flag("quiet", "no progress line");
+  return options;
+}
+
+int info(const Arguments& arguments) {
+  CommandOptions options = options_of_info();
   if (!options.parse(arguments, 1, 1000)) return kDone;
-  const auto source = open_trace(options.arguments());
-  fmt::print("{}", summary_text(source->info(), summarise(*source)));
+  auto source = open_trace(options.arguments());
+  TraceProgress progress("read", !options.has("quiet"));
+  source = progress.watch(std::move(source), source->info().references);
+  const TraceSummary summary = summarise(*source);
+  progress.clear();
+  fmt::print("{}", summary_text(source->info(), summary));
   return kDone;
 }
 
-int head(const Arguments& arguments) {
+CommandOptions options_of_head() {
   CommandOptions options("trace head", "trace head TRACE... [-n N]",
                          "Prints the first references and events, in order.",
                          "  collapsar trace head trace.ctr -n 50\n");
   options.value("lines,n", "N", "how many (default 20)");
+  return options;
+}
+
+int head(const Arguments& arguments) {
+  CommandOptions options = options_of_head();
   if (!options.parse(arguments, 1, 1000)) return kDone;
   std::uint64_t left = options.count("lines", 20);
   const auto source = open_trace(options.arguments());
@@ -58,6 +75,12 @@ struct CopyArguments {
   Arguments in;
   std::string out;
   std::uint64_t skip = 0, limit = 0;
+
+  // The last reference that is read; 0: not known.
+  std::uint64_t end_in(const TraceInfo& info) const {
+    const std::uint64_t end = limit > 0 ? skip + limit : info.references;
+    return info.references > 0 ? std::min(end, info.references) : end;
+  }
 };
 
 CopyArguments copy_arguments(const CommandOptions& options, const char* command) {
@@ -70,7 +93,7 @@ CopyArguments copy_arguments(const CommandOptions& options, const char* command)
   return a;
 }
 
-int convert(const Arguments& arguments) {
+CommandOptions options_of_convert() {
   CommandOptions options(
       "trace convert", "trace convert IN... OUT [--skip N] [--limit N]",
       "Writes a trace of any format that can be read as .ctr, or as text if OUT ends in .txt; several\n"
@@ -80,15 +103,25 @@ int convert(const Arguments& arguments) {
       "  collapsar trace convert redis.100.mtp.zst redis.101.mtp.zst redis.ctr --limit 10M\n");
   options.value("skip", "N", "leaves out the first N references; their events are kept");
   options.value("limit", "N", "stops after N references");
+  options.flag("quiet", "no progress line");
+  return options;
+}
+
+int convert(const Arguments& arguments) {
+  CommandOptions options = options_of_convert();
   if (!options.parse(arguments, 2, 1000)) return kDone;
   const CopyArguments a = copy_arguments(options, "trace convert");
   auto source = open_trace(a.in);
+  TraceProgress progress("read", !options.has("quiet"));
+  source = progress.watch(std::move(source), a.end_in(source->info()));
   if (a.skip > 0 || a.limit > 0) source = make_window(std::move(source), a.skip, a.limit);
-  fmt::print("{}: {} references\n", a.out, copy(*source, a.out));
+  const std::uint64_t references = copy(*source, a.out);
+  progress.clear();
+  fmt::print("{}: {} references\n", a.out, references);
   return kDone;
 }
 
-int cut(const Arguments& arguments) {
+CommandOptions options_of_cut() {
   CommandOptions options(
       "trace cut", "trace cut IN... OUT --skip N [--limit N]",
       "Writes a piece of a trace, with what the program had in memory when the piece begins: the pages\n"
@@ -96,11 +129,22 @@ int cut(const Arguments& arguments) {
       "  collapsar trace cut app.ctr piece.ctr --skip 100M --limit 30M\n");
   options.value("skip", "N", "the piece begins behind the first N references");
   options.value("limit", "N", "and has at most N");
+  options.flag("quiet", "no progress line");
+  return options;
+}
+
+int cut(const Arguments& arguments) {
+  CommandOptions options = options_of_cut();
   if (!options.parse(arguments, 2, 1000)) return kDone;
   if (!options.has("skip") && !options.has("limit")) throw UsageError("trace cut: --skip N or --limit N is missing");
   const CopyArguments a = copy_arguments(options, "trace cut");
-  const auto piece = make_cut(open_trace(a.in), a.skip, a.limit);
+  auto source = open_trace(a.in);
+  TraceProgress progress("read", !options.has("quiet"));
+  const std::uint64_t end = a.end_in(source->info());
+  source = progress.watch(std::move(source), end > 0 ? end + std::min(a.skip, end) : 0);  // what is skipped, twice
+  const auto piece = make_cut(std::move(source), a.skip, a.limit);
   const std::uint64_t references = copy(*piece, a.out);
+  progress.clear();
   std::uint64_t pages = 0;
   for (const auto& [pid, ranges] : *piece->info().resident)
     for (const VirtRange& range : ranges) pages += range.pages();
@@ -108,11 +152,17 @@ int cut(const Arguments& arguments) {
   return kDone;
 }
 
-int generate(const Arguments& arguments) {
+CommandOptions options_of_generate() {
   CommandOptions options("trace generate", "trace generate CONFIG.yaml OUT.ctr [--set KEY=VALUE]...",
                          "Writes the trace that the config's trace.synthetic describes.",
                          "  collapsar trace generate random.yaml random.ctr --set seed=2\n");
   options.values("set", "KEY=VALUE", "changes the config first");
+  options.flag("quiet", "no progress line");
+  return options;
+}
+
+int generate(const Arguments& arguments) {
+  CommandOptions options = options_of_generate();
   if (!options.parse(arguments, 2, 2)) return kDone;
   const std::string &config = options.arguments()[0], &out = options.arguments()[1];
   require_trace_name("trace generate", out);
@@ -122,23 +172,32 @@ int generate(const Arguments& arguments) {
   const ExperimentConfig experiment = resolve_experiment(node, {}, run.search_dirs).config;
   if (experiment.trace.synthetic.empty())
     throw ConfigError(fmt::format("{}: trace.synthetic: missing; a list of patterns is what is generated", config));
-  const std::uint64_t references = copy(*open_trace_of(experiment, run), out);
+  auto source = open_trace_of(experiment, run);
+  TraceProgress progress("wrote", !options.has("quiet"));
+  source = progress.watch(std::move(source), source->info().references);
+  const std::uint64_t references = copy(*source, out);
+  progress.clear();
   fmt::print("{}: {} references\n", out, references);
   return kDone;
 }
 
 constexpr Command kTraceCommands[] = {
-    {"info", "what a trace holds", info},
-    {"head", "its first references and events", head},
-    {"cut", "writes a piece of it, with what was in memory before", cut},
-    {"convert", "writes it as .ctr or as text; merges the files of several processes", convert},
-    {"generate", "writes the trace that a config's patterns describe", generate},
+    {"info", "tells what a trace holds", info, options_of_info},
+    {"head", "prints the first references and events of a trace", head, options_of_head},
+    {"cut", "writes a piece of a trace, with what was in memory before it", cut, options_of_cut},
+    {"convert", "writes a trace as .ctr or as text; merges the files of several processes", convert,
+     options_of_convert},
+    {"generate", "writes the trace that a config's patterns describe", generate, options_of_generate},
 };
 
 }  // namespace
 
+std::span<const Command> trace_commands() { return kTraceCommands; }
+
 int run_trace(const Arguments& arguments) {
-  return run_command(kTraceCommands, "collapsar trace", "collapsar trace: traces of memory references.", arguments);
+  return run_command(
+      {kTraceCommands, "collapsar trace", "Tells what a trace of memory references holds, and writes new ones."},
+      arguments);
 }
 
 }  // namespace collapsar

@@ -1,5 +1,7 @@
 // collapsar tune: the knobs of khugepaged that get most of what it can get, at the least CPU time of its own.
+#include <bit>
 #include <cstdio>
+#include <iterator>
 
 #include "sim/core/units.h"
 #include "sim/run/cli_experiment.h"
@@ -8,11 +10,9 @@
 
 namespace collapsar {
 
-namespace {
-
 CommandOptions options_of_tune() {
   CommandOptions options(
-      "tune", "tune CONFIG.yaml | TRACE... [options]",
+      "tune", "tune CONFIG.yaml | TRACE... [OPTION]...",
       "Looks for the knobs of khugepaged that reach 90 % of the attainable reduction of TLB misses at the\n"
       "least CPU time of khugepaged, and prints the lines that set them. Attainable is what the most\n"
       "eager khugepaged reaches (64 GiB scanned ten times a second) with any max_ptes_none, within the\n"
@@ -22,13 +22,19 @@ CommandOptions options_of_tune() {
       "  collapsar tune configs/quickstart.yaml\n"
       "  collapsar tune trace.ctr --max-rss 2GiB --jobs 8\n");
   options.value("max-rss", "BYTES", "the highest RSS allowed: 2GiB");
-  options.value("variant", "NAME", "the variant that is tuned (default: khugepaged)");
+  options.value("variant", "VARIANT", "the variant that is tuned (default: khugepaged)");
   options.values("set", "KEY=VALUE", "changes the config of all runs");
   options.value("out", "DIR", "where finished runs are kept (default: NAME.tune here)");
   options.value("jobs", "N", "runs side by side (default: one per CPU of this computer)");
   options.flag("quiet", "no progress line");
   return options;
 }
+
+namespace {
+
+// The baseline; for each max_ptes_none the most eager, and a bisection of the other rungs.
+constexpr std::size_t kMostRuns = 1 + std::size(kMaxPtesNone) * (1 + std::bit_width(kRungCount - 1));
+static_assert(kMostRuns == 31, "as the help says");
 
 std::uint64_t max_rss_of(const CommandOptions& options) {
   if (!options.has("max-rss")) return 0;
@@ -63,8 +69,8 @@ int run_tune(const Arguments& arguments) {
   TuneRuns runs(config, options.get("variant", "khugepaged"), store, run);
   Tuning tuning;
   {
-    ProgressLine line(1, !options.has("quiet"));
-    if (line.is_on()) run.on_progress = [&line](const Progress& progress) { line.update(progress); };
+    ProgressLine line({kMostRuns, "runs at most", "", true}, !options.has("quiet"));
+    line.watch(run);
     tuning = tune(
         runs.baseline(), [&](const std::vector<Knobs>& knobs) { return runs.measure(knobs); }, max_rss);
   }

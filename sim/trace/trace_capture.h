@@ -60,6 +60,7 @@ class CaptureRecorder {
   void close(Stream& stream);                        // `stream` is gone then
   bool is_full() const { return options_.limit > 0 && recorded_ == options_.limit; }
   std::uint64_t recorded() const { return recorded_; }
+  std::uint64_t seen() const { return seen_; }  // the skipped ones too
   // Ends what still runs as truncated, and puts the file in its place.
   CaptureSummary finish();
 
