@@ -28,15 +28,18 @@ void RangeBook::warmed_up() {
 }
 
 std::vector<RangeRow> RangeBook::rows() {
-  std::vector<RangeRow> all;
   std::map<std::uint32_t, std::uint32_t> spaces_of;  // by pid
+  std::vector<Rows> by_space;
+  std::size_t count = 0;
   for (const auto& mm : kernel_.processes().address_spaces()) {
-    const std::uint32_t space = spaces_of[mm->pid()]++;
-    for (auto& [base, row] : rows_of(*mm)) {
-      row.space = space;
-      all.push_back(std::move(row));
-    }
+    count += by_space.emplace_back(rows_of(*mm)).size();
+    for (auto& [base, row] : by_space.back()) row.space = spaces_of[mm->pid()];
+    ++spaces_of[mm->pid()];
   }
+  std::vector<RangeRow> all;
+  all.reserve(count);  // a row is half a kilobyte
+  for (Rows& rows : by_space)
+    for (; !rows.empty(); rows.erase(rows.begin())) all.push_back(std::move(rows.begin()->second));
   std::stable_sort(all.begin(), all.end(), [](const RangeRow& a, const RangeRow& b) { return a.before(b); });
   return all;
 }
