@@ -53,4 +53,4 @@ def test_the_examples_in_the_documentation_are_true():
 
 
 def test_the_version_is_that_of_the_program(program):
-    assert program("--version").stdout == f"collapsar {collapsar.__version__}\n"
+    assert program("--version").stdout.splitlines()[0] == f"collapsar {collapsar.__version__}"
