@@ -29,7 +29,9 @@ std::map<std::uint32_t, std::vector<VirtRange>> decode_resident(ByteReader& in, 
                                                kCtrResidentRanges);
   std::map<std::uint32_t, std::vector<VirtRange>> resident;
   for (std::uint64_t processes = in.at_most(kCtrResidentProcesses, "number of processes"); processes > 0; --processes) {
-    std::vector<VirtRange>& ranges = resident[static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid"))];
+    const auto [entry, is_new] = resident.try_emplace(static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid")));
+    if (!is_new) in.fail("a process has its resident ranges twice");
+    std::vector<VirtRange>& ranges = entry->second;
     std::uint64_t page = 0;
     for (std::uint64_t count = in.at_most(std::min<std::uint64_t>(room, in.left()), "number of resident ranges");
          count > 0; --count) {
