@@ -46,10 +46,13 @@ CaptureRecorder::Process* CaptureRecorder::find(std::uint32_t pid) {
   return it == by_pid_.end() ? nullptr : it->second;
 }
 
-// A pid that the machine has used before gets another number in the trace.
+// A pid that the machine has used before gets another number in the trace: there are 1,023 for each.
 CaptureRecorder::Process& CaptureRecorder::add_process(std::uint32_t pid) {
+  if (pid == 0 || pid > kMostPid) throw TraceError(fmt::format("capture: process {}; 1 to {} is right", pid, kMostPid));
   std::uint32_t number = pid;
-  while (!used_pids_.insert(number).second) number += kMostPid;
+  for (; !used_pids_.insert(number).second; number += kMostPid)
+    if (number > UINT32_MAX - kMostPid)
+      throw TraceError(fmt::format("capture: process {} came too often; a trace has no number left for it", pid));
   processes_.push_back(std::make_unique<Process>(number, options_.fetches));
   by_pid_[pid] = processes_.back().get();
   return *processes_.back();
@@ -133,7 +136,10 @@ void CaptureRecorder::take(Stream& stream, const RawMessage& message) {
   process.is_executing = false;  // it goes on: the call failed
   switch (message.type) {
     case RawType::hello: break;
-    case RawType::area: return area(process, message);
+    case RawType::area:
+      if (message.words[0] > 2)
+        stream.messages.fail(fmt::format("an area of kind {}; 0 to 2 is right", message.words[0]));
+      return area(process, message);
     case RawType::start: return;
     case RawType::references:
       if (message.words.size() < 3) stream.messages.fail("references without their times and thread");
@@ -192,7 +198,7 @@ void CaptureRecorder::area(Process& process, const RawMessage& message) {
   constexpr Op kOps[] = {Op::vma, Op::stack_room, Op::heap_room};
   const auto& w = message.words;
   TraceEvent e;
-  e.op = kOps[std::min<std::uint64_t>(w[0], 2)], e.tid = process.first_tid;
+  e.op = kOps[w[0]], e.tid = process.first_tid;
   e.address = w[1], e.length = w[2];
   if (e.op == Op::vma) {
     e.prot = static_cast<std::uint32_t>(w[3]), e.map_flags = static_cast<std::uint32_t>(w[4]);

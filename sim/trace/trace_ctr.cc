@@ -25,10 +25,13 @@ void encode_resident(const std::map<std::uint32_t, std::vector<VirtRange>>& resi
 std::map<std::uint32_t, std::vector<VirtRange>> decode_resident(ByteReader& in, std::uint64_t blocks) {
   constexpr std::uint64_t kPages = 1ULL << (64 - kPageShift);
   // A reference of at most 65,535 bytes touches 17 pages, and each resident page was touched.
-  std::uint64_t room = 17ULL * kBlockReferences * std::min<std::uint64_t>(blocks, in.left());
+  std::uint64_t room = std::min<std::uint64_t>(17ULL * kBlockReferences * std::min<std::uint64_t>(blocks, in.left()),
+                                               kCtrResidentRanges);
   std::map<std::uint32_t, std::vector<VirtRange>> resident;
-  for (std::uint64_t processes = in.at_most(in.left(), "number of processes"); processes > 0; --processes) {
-    std::vector<VirtRange>& ranges = resident[static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid"))];
+  for (std::uint64_t processes = in.at_most(kCtrResidentProcesses, "number of processes"); processes > 0; --processes) {
+    const auto [entry, is_new] = resident.try_emplace(static_cast<std::uint32_t>(in.at_most(UINT32_MAX, "pid")));
+    if (!is_new) in.fail("a process has its resident ranges twice");
+    std::vector<VirtRange>& ranges = entry->second;
     std::uint64_t page = 0;
     for (std::uint64_t count = in.at_most(std::min<std::uint64_t>(room, in.left()), "number of resident ranges");
          count > 0; --count) {
@@ -120,7 +123,7 @@ CtrFooter decode_ctr_footer(std::span<const std::uint8_t> bytes, std::uint64_t b
   const std::uint8_t flags = in.u8();
   info.has_instructions = flags & kInstructions, info.has_dependence = flags & kDependence;
   info.has_stamps = flags & kStamps, info.has_mappings = flags & kMappings, info.complete = flags & kComplete;
-  for (std::uint64_t notes = in.at_most(in.left(), "number of notes"); notes > 0; --notes)
+  for (std::uint64_t notes = in.at_most(kCtrNotes, "number of notes"); notes > 0; --notes)
     info.notes.push_back(in.text());
   if (flags & kResident) info.resident = decode_resident(in, blocks);
   footer.index = decode_index(in, blocks);

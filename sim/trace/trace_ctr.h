@@ -26,6 +26,10 @@ inline constexpr std::uint32_t kCtrBlockMark = 0x314B4C42;    // "BLK1"
 inline constexpr std::uint32_t kCtrChainedMark = 0x2B4B4C42;  // "BLK+"
 inline constexpr std::size_t kCtrChain = 16;  // every so many blocks one is packed alone: reading can start there
 inline constexpr std::uint64_t kCtrFooterBytes = 1ULL << 28;  // most a footer may unpack to: 10 M blocks
+// Most of what a footer may list that takes more memory than bytes: a few zeros, packed, could stand for millions.
+inline constexpr std::uint64_t kCtrNotes = 1u << 16;
+inline constexpr std::uint64_t kCtrResidentProcesses = 1u << 16;
+inline constexpr std::uint64_t kCtrResidentRanges = 1u << 23;  // 128 MiB; 32 GiB of memory, every other page of it
 
 struct CtrIndexEntry {
   std::uint64_t offset = 0;  // of the block header in the file

@@ -112,11 +112,22 @@ void CtrWriter::describe(const TraceInfo& info) {
   info_.references = references, info_.events = events;
 }
 
+// What a reader would refuse is not written.
+void check_footer(const std::string& file, const TraceInfo& info) {
+  std::uint64_t ranges = 0;
+  for (const auto& [pid, of_process] : *info.resident) ranges += of_process.size();
+  if (info.notes.size() > kCtrNotes || info.resident->size() > kCtrResidentProcesses || ranges > kCtrResidentRanges)
+    throw TraceError(fmt::format(
+        "{}: {} notes, and {} ranges of {} processes in memory before; a .ctr file has room for {}, {} and {}", file,
+        info.notes.size(), ranges, info.resident->size(), kCtrNotes, kCtrResidentRanges, kCtrResidentProcesses));
+}
+
 void CtrWriter::finish() {
   flush();
   info_.hash = hash_.text();
   if (info_.complete) info_.resident.emplace();  // from the start of the program: nothing was there
   if (!info_.resident) info_.resident = resident_.result();
+  check_footer(name_, info_);
   packer_.finish(info_);
 }
 

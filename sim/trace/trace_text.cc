@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "sim/trace/trace_block.h"
+#include "sim/trace/trace_ctr.h"
 #include "sim/trace/trace_foreign.h"
 #include "sim/trace/trace_lines.h"
 #include "sim/trace/trace_readers.h"
@@ -17,7 +17,6 @@ namespace collapsar {
 namespace {
 
 constexpr std::size_t kMostTextNotes = 1000;
-constexpr std::size_t kMostResident = 1u << 23;  // ranges; 128 MiB of host memory
 
 // Decimal, or hexadecimal behind "0x".
 std::optional<std::uint64_t> number_of(std::string_view word) {
@@ -168,8 +167,9 @@ void TextReader::take_resident(std::string_view rest) {
   const std::uint64_t start = number(take_word(rest), UINT64_MAX, kRight);
   const std::uint64_t length = number(take_word(rest), UINT64_MAX - start, kRight);
   if (!info_.resident || start % kPageBytes != 0 || length % kPageBytes != 0 || length == 0) fail(kRight);
-  if (++resident_ranges_ > kMostResident) fail("at most 8388608 resident ranges is right");
+  if (++resident_ranges_ > kCtrResidentRanges) fail("at most 8388608 resident ranges is right");
   std::vector<VirtRange>& ranges = (*info_.resident)[pid];
+  if (info_.resident->size() > kCtrResidentProcesses) fail("resident ranges of at most 65536 processes is right");
   if (!ranges.empty() && start < ranges.back().end.value) fail(kRight);
   ranges.push_back({VirtAddr{start}, VirtAddr{start + length}});
 }

@@ -96,5 +96,27 @@ TEST(CtrFooter, SurvivesAnyChange) {
   }
 }
 
+// Zeros pack well: a file of some kilobytes may unpack to a footer of 256 MiB.
+TEST(CtrFooter, ListsNoMoreThanFitsInMemory) {
+  const auto read = [](std::uint8_t flags, std::initializer_list<std::uint64_t> numbers) {
+    ByteWriter out;
+    out.text(""), out.text(""), out.varint(0), out.varint(0), out.text("");
+    out.u8(flags);
+    for (const std::uint64_t n : numbers) out.varint(n);
+    out.bytes.resize(out.bytes.size() + 2 * (kCtrResidentRanges + 1) + 1);
+    try {
+      decode_ctr_footer(out.bytes, 1u << 20);
+    } catch (const Malformed& m) {
+      return m.what.substr(0, m.what.find(" is "));
+    }
+    return std::string("read");
+  };
+  constexpr std::uint8_t kResident = 32;
+  EXPECT_EQ(read(0, {kCtrNotes + 1}), "number of notes");
+  EXPECT_EQ(read(kResident, {0, kCtrResidentProcesses + 1}), "number of processes");
+  EXPECT_EQ(read(kResident, {0, 1, 7, kCtrResidentRanges + 1}), "number of resident ranges");
+  EXPECT_EQ(read(kResident, {0, 1, 7, kCtrResidentRanges}), "the footer has bytes behind its end");
+}
+
 }  // namespace
 }  // namespace collapsar

@@ -35,6 +35,7 @@ class Raw {
     words.insert(words.begin(), {kStart + 100, kStart + 200, tid});
     return raw(RawType::references, words);
   }
+  Raw& fork(std::uint64_t child) { return message(RawType::fork, {kStart + 250, 1, child}, ""); }
   Raw& end() { return message(RawType::exit, {kStart + 300, 1}, ""); }
   std::span<const std::uint8_t> bytes() const { return out_.bytes; }
 
@@ -250,9 +251,22 @@ TEST(Capture, RefusesWhatTheToolDoesNotSay) {
   expect_refusal(Raw().hello(7, 1, false).raw(RawType::call, {1, 2}), "words in a message");
   expect_refusal(Raw().hello(7, 1, false).raw(RawType::references, {1, 2}), "without their times");
   expect_refusal(Raw().hello(7, 1, false).raw(RawType::exit, {1, 2, 5000, 0}), "a text of 5000 bytes");
+  expect_refusal(Raw().hello(7, 1, false).message(RawType::area, {3, kMapped, 0x1000, 3, 0, 0, 0, 0}, ""), "kind 3");
+  expect_refusal(Raw().hello(7, 1, false).fork(0), "process 0");
+  expect_refusal(Raw().hello(7, 1, false).fork((1u << 22) + 1), "process 4194305");
   Raw huge;
   huge.raw(RawType::references, std::vector<std::uint64_t>((1u << 17) + 1));
   expect_refusal(huge, "a message of");
+}
+
+// A trace numbers processes with 32 bits, the captured machine with 22.
+TEST(Capture, APidComesBackAThousandTimesOnly) {
+  Raw often = Raw().hello(7, 1, false);
+  for (int i = 0; i < 1024; ++i) often.fork(8);
+  Recording r;
+  EXPECT_NO_THROW(r.recorder.close(r.stream(often)));
+  EXPECT_EQ(r.trace().events.size(), 1 + 2 * 1024u + 1);  // the first process; each fork and its exit; the first's
+  expect_refusal(often.fork(8), "process 8 came too often");
 }
 
 // Any bytes behind a good beginning: a trace, or a refusal, in bounded time.
@@ -263,7 +277,7 @@ TEST(Capture, SurvivesGarbledStreams) {
       .references({fetch(0x10000), load(0x11000), word(RefKind::kernel_read, 0x11000, 1, 0), 64});
   good.message(RawType::call, {kStart, 1, 9, 0, 0x4000, 3, 0x22, 0, 0, 0x80000, 0, 0}, "file");
   good.message(RawType::thread, {kStart, 1, 2}, "").references({load(0x12000)}, 2);
-  good.message(RawType::fork, {kStart, 1, 8}, "").end();
+  good.fork(8).end();
   Random random(1, "garbled");
   std::size_t refused = 0;
   constexpr int kRounds = 500;
