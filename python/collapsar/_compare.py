@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def compare(results: Iterable[Result] | Mapping[str, Result], paths: Iterable[st
 
     results  a dict of name -> result, or results, which are then known by the name of their config.
     paths    the numbers, by their path in ``stats`` (units: as there; times in ns, sizes in bytes); by default those that the
-             table of a run begins with. A result without such a number has NaN.
+             table of a run begins with. A result without such a number has NaN; one that no result has is a ValueError.
 
     >>> import collapsar
     >>> touch = {"pattern": "touch", "footprint": "4MiB", "write": True}
@@ -33,8 +34,15 @@ def compare(results: Iterable[Result] | Mapping[str, Result], paths: Iterable[st
     >>> frame.loc[("6.12", "never")].tolist()
     [1024, 0]
     """
+    if isinstance(paths, str):
+        raise ValueError(f"paths: found {paths!r}; a list of paths is right")
     named = dict(results) if isinstance(results, Mapping) else _by_name(results)
     wanted = list(_USUAL if paths is None else paths)
+    known = {path for result in named.values() for stats in result.stats.values() for path in stats}
+    for path in wanted if paths is not None else ():
+        if path not in known:
+            near = difflib.get_close_matches(path, known, n=1)
+            raise ValueError(f"paths: {path}: no result has it{f'; did you mean {near[0]}?' if near else ''}")
     rows = {
         (name, variant): [stats.get(path) for path in wanted]
         for name, result in named.items()

@@ -70,8 +70,15 @@ def run(
 def _config_handle(
     config: PathLike | Sequence[PathLike] | Config | None, trace: Trace | None, sets: list[str]
 ) -> _collapsar.Config:
+    if trace is not None and not isinstance(trace, Trace):
+        raise ValueError(
+            f"trace: found {trace!r}; what trace_from_array() gives is right. A file is named in the config: "
+            '{"trace.file": "app.ctr"}, or stands in its place'
+        )
+    if config is None and trace is None:
+        raise ValueError("config: None, and no trace; name a config file or a trace file, or give a dict")
     if config is None:
-        config = {} if trace is None else {"name": trace.name}
+        config = {"name": trace.name}
     if isinstance(config, Mapping):
         return _collapsar.config_of_text(yaml_of(config), sets, search_dirs())
     files = [os.fspath(config)] if isinstance(config, (str, os.PathLike)) else [os.fspath(file) for file in config]

@@ -137,7 +137,7 @@ class Sweep(Sequence[Result]):
 
 def _values(key: str, values: Iterable[Any]) -> list[tuple[str, Any]]:
     """Each value as the text of --vary, and as it was given."""
-    if isinstance(values, (str, Mapping)):
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise ValueError(f"over: {key}: found {values!r}; a list of values is right")
     pairs = [(value if isinstance(value, str) else yaml_of(value), value) for value in values]
     if not pairs:

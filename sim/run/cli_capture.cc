@@ -104,7 +104,7 @@ CommandOptions options_of_capture() {
   CommandOptions options("capture", "capture [OPTION]... -- COMMAND [ARGUMENT]...", kAbout, kExamples);
   options.value("out", "FILE", "the trace, named .ctr; default: the command's name and .ctr");
   options.value("skip", "N", "leaves out the first N references; what they left in memory is recorded");
-  options.value("max", "N", "at most N references");
+  options.value("max", "N", "at most N references (default: 0, all)");
   options.value("ifetch", "none|page|block|insn",
                 "instruction fetches: none, one each time the code's page changes (default), per block of code, all");
   options.flag("children", "forked processes too, and what they execute; else only COMMAND's own");

@@ -65,6 +65,11 @@ bool CommandOptions::parse(const Arguments& arguments, std::size_t fewest, std::
     usage_error(error.what());
   }
   if (has("help")) return fmt::print("{}", help()), false;
+  for (const OptionInfo& option : list_) {
+    if (option.metavar.empty() || !has(option.name.c_str()) || parsed_[option.name].defaulted()) continue;
+    const auto* const text = boost::any_cast<std::string>(&parsed_[option.name].value());
+    if (text && text->empty()) usage_error(fmt::format("--{}: nothing is given", option.name));
+  }
   if (has("color")) check_color();
   if (has(kRest)) arguments_ = parsed_[kRest].as<std::vector<std::string>>();
   if (arguments_.size() < fewest) usage_error(fmt::format("too few arguments; usage: collapsar {}", usage_));

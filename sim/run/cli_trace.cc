@@ -1,6 +1,8 @@
 // collapsar trace: what a trace holds, and new traces from old ones or from patterns.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "sim/run/cli_options.h"
 #include "sim/run/cli_progress.h"
@@ -89,6 +91,11 @@ CopyArguments copy_arguments(const CommandOptions& options, const char* command)
   a.out = a.in.back();
   a.in.pop_back();
   require_trace_name(command, a.out);
+  for (const std::string& in : a.in) {
+    std::error_code ignored;  // no such file: the reader says so
+    if (std::filesystem::equivalent(in, a.out, ignored))
+      throw UsageError(fmt::format("{}: {}: would be written over itself; name another file to write", command, a.out));
+  }
   a.skip = options.count("skip", 0), a.limit = options.count("limit", 0);
   return a;
 }
@@ -102,7 +109,7 @@ CommandOptions options_of_convert() {
       "  collapsar trace convert app.ctr app.txt --limit 1000\n"
       "  collapsar trace convert redis.100.mtp.zst redis.101.mtp.zst redis.ctr --limit 10M\n");
   options.value("skip", "N", "leaves out the first N references; their events are kept");
-  options.value("limit", "N", "stops after N references");
+  options.value("limit", "N", "stops after N references (default: 0, at the end)");
   options.flag("quiet", "no progress line");
   return options;
 }
@@ -128,7 +135,7 @@ CommandOptions options_of_cut() {
       "that the skipped references touched and that were not given back since.",
       "  collapsar trace cut app.ctr piece.ctr --skip 100M --limit 30M\n");
   options.value("skip", "N", "the piece begins behind the first N references");
-  options.value("limit", "N", "and has at most N");
+  options.value("limit", "N", "and has at most N (default: 0, all that follow)");
   options.flag("quiet", "no progress line");
   return options;
 }
@@ -143,6 +150,8 @@ int cut(const Arguments& arguments) {
   const std::uint64_t end = a.end_in(source->info());
   source = progress.watch(std::move(source), end > 0 ? end + std::min(a.skip, end) : 0);  // what is skipped, twice
   const auto piece = make_cut(std::move(source), a.skip, a.limit);
+  if (end > 0 && a.skip >= end)
+    throw TraceError(fmt::format("{}: {} references; none is left after the first {}", a.in.front(), end, a.skip));
   const std::uint64_t references = copy(*piece, a.out);
   progress.clear();
   std::uint64_t pages = 0;

@@ -54,9 +54,11 @@ std::string comparison_html(const ExperimentResult& result) {
     out += "</tr>\n";
   }
   out += "</tbody></table></div>\n";
-  const std::string coverage = coverage_report(result);
-  if (coverage.empty()) return out;
-  return out + "<h3>Huge-page coverage reached after</h3>\n<pre>" + html_escaped(coverage) + "</pre>\n";
+  const std::string coverage = coverage_report(result), gain = gain_report(result);
+  if (!coverage.empty())
+    out += "<h3>Huge-page coverage reached after</h3>\n<pre>" + html_escaped(coverage) + "</pre>\n";
+  if (!gain.empty()) out += "<pre>" + html_escaped(gain) + "</pre>\n";
+  return out;
 }
 
 std::string honest_time_html(const ExperimentResult& result) {

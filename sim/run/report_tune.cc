@@ -63,6 +63,20 @@ std::string table(const Tuning& tuning) {
   return out;
 }
 
+std::string nothing_gained(const Tuning& tuning, std::uint64_t max_rss, const std::string& bound) {
+  const Trial& base = tuning.baseline;
+  if (max_rss > 0 && base.peak_rss > double(max_rss))
+    return fmt::format("no knobs keep within {}: the program alone takes {}\n", readable_bytes(max_rss),
+                       readable_bytes(std::uint64_t(base.peak_rss)));
+  const auto is_idle = [](const Trial& trial) { return trial.cpu_ns == 0; };
+  if (std::all_of(tuning.trials.begin(), tuning.trials.end(), is_idle))
+    return fmt::format(
+        "nothing can be said: in {} of simulated time khugepaged never came to work; time.scale and trace.repeat make "
+        "the run longer\n",
+        readable_time(base.simulated_ns));
+  return fmt::format("nothing to be gained: no knobs tried give fewer misses{}\n", bound);
+}
+
 std::string setting(const char* file, const std::string& value) {
   return fmt::format("  echo {} > {}/{}\n", value, kSysfs, file);
 }
@@ -95,7 +109,7 @@ std::string tuning_report(const Tuning& tuning, std::uint64_t max_rss, const std
                      with_separators(std::uint64_t(base.misses)), readable_bytes(std::uint64_t(base.peak_rss)),
                      readable_time(base.simulated_ns));
   const std::string bound = max_rss == 0 ? "" : fmt::format(" with RSS of at most {}", readable_bytes(max_rss));
-  if (!tuning.chosen) return out + fmt::format("nothing to be gained: no knobs tried give fewer misses{}\n", bound);
+  if (!tuning.chosen) return out + nothing_gained(tuning, max_rss, bound);
   out +=
       fmt::format("attainable, by the most eager khugepaged{}: {} fewer, {} of all\n", bound,
                   with_separators(std::uint64_t(tuning.attainable)), readable_share(tuning.attainable / base.misses));

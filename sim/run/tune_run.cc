@@ -20,6 +20,9 @@ TuneRuns::TuneRuns(const ConfigNode& config, const std::string& variant, const P
   const ThpConfig& thp = experiment.variants.front().config.kernel.thp;
   if (thp.enabled == ThpEnabled::never)
     throw ConfigError(fmt::format("--variant {}: its kernel.thp.enabled is never: khugepaged does not run", variant));
+  if (experiment.variants.front().config.kernel.khugepaged.policy != CollapsePolicy::as_linux)
+    throw ConfigError(fmt::format(
+        "--variant {}: its kernel.khugepaged.policy is not linux: no kernel has a knob for it to be set", variant));
   for (const auto& [name, value] : EnumNames<ThpEnabled>::names)
     if (value == thp.enabled) enabled_ = name;
   at_fault_ = thp.at_fault;

@@ -65,7 +65,7 @@ void VariantRun::follow(const Hindsight& hindsight) {
 
 VariantResult VariantRun::run() {
   begin();
-  machine_.queue().run();
+  if (!has_ended_) machine_.queue().run();  // a trace without references ends as it begins
   return finish();
 }
 

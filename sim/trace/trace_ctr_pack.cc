@@ -1,5 +1,7 @@
 #include "sim/trace/trace_ctr_pack.h"
 
+#include <signal.h>
+
 #include <algorithm>
 
 #include "sim/core/error.h"
@@ -15,7 +17,12 @@ constexpr int kFooterLevel = 6;
 
 BlockPacker::BlockPacker(const std::string& file, CtrPacking packing) : file_(file), packing_(packing) {
   file_.write(encode_ctr_header());
+  // Signals are for the threads that wait for them: `collapsar capture` ends with its program, not before.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { work(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 BlockPacker::~BlockPacker() {

@@ -7,19 +7,23 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "sim/core/error.h"
 
 namespace collapsar {
 
 OutputFile::OutputFile(const std::string& name) : name_(name), temporary_(fmt::format("{}.{}.tmp", name, ::getpid())) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const std::string folder = std::filesystem::path(name).parent_path();
+  descriptor_ = ::open(folder.empty() ? "." : folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+  has_name_ = descriptor_ < 0;
+  if (has_name_) descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(0);
 }
 
 OutputFile::~OutputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!is_committed_) ::unlink(temporary_.c_str());
+  if (has_name_ && !is_committed_) ::unlink(temporary_.c_str());
 }
 
 void OutputFile::write(std::span<const std::uint8_t> bytes) {
@@ -32,7 +36,16 @@ void OutputFile::write(std::span<const std::uint8_t> bytes) {
   size_ += bytes.size();
 }
 
+// open(2), O_TMPFILE: how a file that has no name gets one.
+bool OutputFile::give_name() {
+  ::unlink(temporary_.c_str());
+  const std::string own = fmt::format("/proc/self/fd/{}", descriptor_);
+  has_name_ = ::linkat(AT_FDCWD, own.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  return has_name_;
+}
+
 void OutputFile::commit() {
+  if (!has_name_ && !give_name()) fail(size_);
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 || std::rename(temporary_.c_str(), name_.c_str()) != 0) fail(size_);

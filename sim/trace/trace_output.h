@@ -1,4 +1,5 @@
-// OutputFile: a file under a temporary name beside its own, which it gets in commit(); without, it is removed.
+// OutputFile: a file that gets its name in commit(), whole. Until then it has none where the file system can do that (O_TMPFILE), so
+// that nothing is left whatever ends the program; else a temporary one beside its own, which the destructor removes.
 //
 // Errors:      TraceError with the file's name and the byte offset.
 #pragma once
@@ -20,11 +21,12 @@ class OutputFile {
   void commit();
 
  private:
+  bool give_name();
   [[noreturn]] void fail(std::uint64_t offset);
   std::string name_, temporary_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
-  bool is_committed_ = false;
+  bool has_name_ = true, is_committed_ = false;
 };
 
 }  // namespace collapsar

@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import textwrap
+import time
 
 import pytest
 
@@ -160,3 +162,17 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(program, tm
     done = program("capture", "--", "true")
     assert done.returncode == 2
     assert done.stderr == "collapsar: capture: valgrind is missing; as root: apt install valgrind gcc libc6-dev\n"
+
+
+def test_an_interrupt_ends_the_program_and_the_trace_is_whole(program, capture, tmp_path):
+    trace = tmp_path / "loop.ctr"
+    running = subprocess.Popen(
+        [os.environ["COLLAPSAR_PROGRAM"], "capture", "--out", trace, "--", "/usr/bin/python3", "-c", "while True: pass"],
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(5)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    said, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert "self-check: 0 of" in said
+    assert re.search(r"complete +yes", info(program, trace))

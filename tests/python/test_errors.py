@@ -104,3 +104,19 @@ def test_what_no_config_can_hold_is_a_type_error():
 def test_wrong_arrays_are_refused_with_what_would_be_right(arguments, text):
     with pytest.raises(ValueError, match=text):
         collapsar.trace_from_array(**arguments)
+
+
+def test_a_trace_that_is_none_and_a_config_that_is_missing_are_value_errors():
+    with pytest.raises(ValueError, match="trace: found 'app.ctr'; what trace_from_array"):
+        collapsar.run({}, trace="app.ctr")
+    with pytest.raises(ValueError, match="config: None, and no trace"):
+        collapsar.run()
+    with pytest.raises(ValueError, match="over: seed: found 5; a list of values is right"):
+        collapsar.sweep({}, {"seed": 5})
+
+
+def test_compare_refuses_what_no_result_has(small_result):
+    with pytest.raises(ValueError, match="paths: mmu.wolks: no result has it; did you mean mmu.walks"):
+        collapsar.compare([small_result], ["mmu.wolks"])
+    with pytest.raises(ValueError, match="a list of paths is right"):
+        collapsar.compare([small_result], "mmu.walks")
