@@ -1,7 +1,7 @@
 #!/bin/bash
 # setup.sh run    install what is missing, build release, run configs/quickstart.yaml
 # setup.sh test   the same installation, build everything, then every test
-# setup.sh build  the same installation and build, nothing more
+# setup.sh build  the same installation, builds what is for use: program, Python package, man pages
 # Made for Debian 12. Works from any folder, as root or with sudo, and does nothing twice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -68,7 +68,7 @@ case "${1:-}" in
     ;;
   build)
     install_packages "${PACKAGES[@]}"
-    build
+    build --target collapsar collapsar_python collapsar_python_files man
     ;;
   -h | --help) usage 0 ;;
   *) usage 2 >&2 ;;
