@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "sim/core/error.h"
 
@@ -16,6 +17,7 @@ namespace collapsar {
 OutputFile::OutputFile(const std::string& name) : name_(name), temporary_(fmt::format("{}.{}.tmp", name, ::getpid())) {
   const std::string folder = std::filesystem::path(name).parent_path();
   descriptor_ = ::open(folder.empty() ? "." : folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+  if (descriptor_ >= 0 && ::access(own_path().c_str(), F_OK) != 0) ::close(std::exchange(descriptor_, -1));  // no /proc
   has_name_ = descriptor_ < 0;
   if (has_name_) descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(0);
@@ -36,11 +38,12 @@ void OutputFile::write(std::span<const std::uint8_t> bytes) {
   size_ += bytes.size();
 }
 
+std::string OutputFile::own_path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
+
 // open(2), O_TMPFILE: how a file that has no name gets one.
 bool OutputFile::give_name() {
   ::unlink(temporary_.c_str());
-  const std::string own = fmt::format("/proc/self/fd/{}", descriptor_);
-  has_name_ = ::linkat(AT_FDCWD, own.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  has_name_ = ::linkat(AT_FDCWD, own_path().c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) == 0;
   return has_name_;
 }
 

@@ -21,6 +21,7 @@ class OutputFile {
   void commit();
 
  private:
+  std::string own_path() const;
   bool give_name();
   [[noreturn]] void fail(std::uint64_t offset);
   std::string name_, temporary_;
