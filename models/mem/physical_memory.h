@@ -121,7 +121,8 @@ struct MemoryStats {
 
 class PhysicalMemory {
  public:
-  static constexpr unsigned kMaxOrder = 10;       // largest buddy block: 4 MiB (MAX_PAGE_ORDER)
+  static constexpr unsigned kMaxOrder = 10;  // largest buddy block: 4 MiB (MAX_PAGE_ORDER)
+  static constexpr std::uint64_t kMaxBlockPages = 1ULL << kMaxOrder;
   static constexpr unsigned kGiganticOrder = 18;  // a 1 GiB hugetlb page
   explicit PhysicalMemory(const MemoryConfig& config);
   PhysicalMemory(const PhysicalMemory&) = delete;
@@ -180,6 +181,7 @@ class PhysicalMemory {
     std::uint64_t bytes;
     void operator()(Frame* frames) const;
   };
+  static constexpr std::uint64_t pages_of(unsigned order) { return 1ULL << order; }
   static std::unique_ptr<Frame[], Unmapper> reserve_frames(std::uint64_t count);
 
   List& list(unsigned order, MigrateType type) { return lists_[order][std::size_t(type)]; }
