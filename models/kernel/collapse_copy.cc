@@ -4,13 +4,10 @@
 #include <utility>
 
 #include "models/kernel/collapse_context.h"
+#include "models/kernel/huge_copy.h"
 
 namespace collapsar {
 namespace {
-
-// Entries copied or cleared in one step: 32 steps per collapse.
-constexpr std::uint32_t kSlice = 16;
-constexpr std::uint64_t kLinesPerPage = kPageBytes / 64;
 
 // Neither none nor the zero page (nor swapped out): there is a page to copy.
 bool maps_page(Pte pte) { return pte.present() && !pte.zero_page(); }
@@ -39,8 +36,8 @@ void Collapse::Context::copy_next_slice() {
   slice_parts_left = 1;
   spend(slice_cost(slice_first, next_entry), &KhugepagedStats::cpu_copy, slice_cpu_);
   if (kernel.dram.is_ideal()) {
-    kernel.dram.count_ideal_bulk(pages_in(slice_first, next_entry) * kLinesPerPage, /*is_write=*/false);
-    kernel.dram.count_ideal_bulk((next_entry - slice_first) * kLinesPerPage, /*is_write=*/true);
+    kernel.dram.count_ideal_pages(pages_in(slice_first, next_entry), /*is_write=*/false);
+    kernel.dram.count_ideal_pages(next_entry - slice_first, /*is_write=*/true);
     return;
   }
   ++slice_parts_left;
@@ -52,7 +49,7 @@ void Collapse::Context::copy_next_slice() {
 
 // Up to a poisoned page, that included.
 std::uint32_t Collapse::Context::slice_length(std::uint32_t first) const {
-  const std::uint32_t longest = std::min(kSlice, std::uint32_t(kHugePages) - first);
+  const std::uint32_t longest = std::min(HugeCopy::kSlice, std::uint32_t(kHugePages) - first);
   std::uint32_t length = 1;
   while (length < longest && !is_poisoned(first + length - 1)) ++length;
   return length;

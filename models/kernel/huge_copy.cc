@@ -3,13 +3,6 @@
 #include <algorithm>
 
 namespace collapsar {
-namespace {
-
-// Pages copied or cleared in one step: 32 steps per huge page, as in Collapse.
-constexpr std::uint32_t kCopySlice = 16;
-constexpr std::uint64_t kCopyLines = kPageBytes / 64;
-
-}  // namespace
 
 void HugeCopy::start(const Sources& sources, Pfn target, CpuId cpu, Event& done) {
   sources_ = &sources;
@@ -24,13 +17,13 @@ void HugeCopy::next_slice() {
   if (next_ == kHugePages) {
     const auto copied = kHugePages - std::uint64_t(std::ranges::count(*sources_, kNoPfn));
     if (kernel_.dram.is_ideal()) {
-      kernel_.dram.count_ideal_bulk(copied * kCopyLines, /*is_write=*/false);
-      kernel_.dram.count_ideal_bulk(kHugePages * kCopyLines, /*is_write=*/true);
+      kernel_.dram.count_ideal_pages(copied, /*is_write=*/false);
+      kernel_.dram.count_ideal_pages(kHugePages, /*is_write=*/true);
     }
     return kernel_.queue.schedule(*std::exchange(done_, nullptr), kernel_.queue.now());
   }
   const std::uint32_t first = next_;
-  next_ += kCopySlice;
+  next_ += kSlice;
   parts_left_ = 1;
   kernel_.cpus.run_kernel(cpu_, cost_of(*sources_, first, next_), cpu_done_);
   if (kernel_.dram.is_ideal()) return;

@@ -11,6 +11,7 @@ namespace collapsar {
 class HugeCopy {
  public:
   using Sources = std::array<Pfn, kHugePages>;  // kNoPfn: cleared
+  static constexpr std::uint32_t kSlice = 16;   // pages copied or cleared in one step; ours: 32 steps a huge page
   explicit HugeCopy(KernelContext& kernel) : kernel_(kernel), bulk_(kernel.queue, kernel.dram) {}
   HugeCopy(const HugeCopy&) = delete;
   HugeCopy& operator=(const HugeCopy&) = delete;

@@ -38,8 +38,8 @@ void BulkCopy::begin(Pfn target, std::uint64_t pages, Duration table_cost, Event
   queue_.schedule_after(table_done_, table_cost);
   if (dram_.is_ideal()) {
     const auto cleared = std::uint64_t(std::ranges::count(sources_, kNoPfn));
-    dram_.count_ideal_bulk((sources_.size() - cleared) * kLinesPerFrame, false);
-    dram_.count_ideal_bulk(pages * kLinesPerFrame, true);
+    dram_.count_ideal_pages(sources_.size() - cleared, false);
+    dram_.count_ideal_pages(pages, true);
     read_begun_ = at_hand_ = write_begun_ = written_ = pages;
   }
   go_on();

@@ -51,9 +51,11 @@ class Dram {
   Duration unloaded_read() const;
   // Bytes per second of all channels together; infinite for `ideal`.
   double peak_bandwidth() const;
-  // With `ideal`, bulk copies take no memory time and only count their lines (see BulkCopy).
+  // With `ideal`, bulk copies take no memory time and only count the lines of their pages (see BulkCopy).
   bool is_ideal() const { return ideal_.has_value(); }
-  void count_ideal_bulk(std::uint64_t lines, bool is_write) { (is_write ? stats_.writes : stats_.reads) += lines; }
+  void count_ideal_pages(std::uint64_t pages, bool is_write) {
+    (is_write ? stats_.writes : stats_.reads) += pages * (kPageBytes / 64);
+  }
   const DramTiming& timing() const { return timing_; }
   DramStats& stats() { return stats_; }
   // Requests whose completion moment is not fixed yet.
