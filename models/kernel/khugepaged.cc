@@ -1,4 +1,4 @@
-// khugepaged.md 1.2, 1.3 (registration) and 2 (main loop, visit to a process), in the kernel's order.
+// khugepaged.md 2: main loop, visit to a process, in the kernel's order.
 #include "models/kernel/khugepaged.h"
 
 #include <algorithm>
@@ -58,53 +58,6 @@ void Khugepaged::sleep_knob_written() {
 }
 
 std::uint64_t Khugepaged::ranges_per_wakeup() const { return (knobs().pages_to_scan + kHugePages) / (kHugePages + 1); }
-
-// --- who is in the list ---
-
-void Khugepaged::enter_vma(AddressSpace& mm, const Vma& vma) {
-  if (mm.registered || !thp_on()) return;
-  if (thp_vma_allowable(kernel_, mm, vma, /*enforce_sysfs=*/true, /*in_fault=*/false)) enter(mm);
-}
-
-void Khugepaged::fork(AddressSpace& parent, AddressSpace& child) {
-  if (parent.registered && !child.registered) enter(child);
-}
-
-// __khugepaged_enter: at the tail; the daemon is woken only if the list had been empty. That ends a wait for work and
-// an allocation sleep, not the sleep between scans.
-void Khugepaged::enter(AddressSpace& mm) {
-  const bool was_empty = scan_.mm_head.empty();
-  mm.registered = true;
-  mm_slots_hash_[mm.asid()] = scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm});
-  if (kernel_.observer) kernel_.observer->entered(mm);
-  if (!was_empty) return;
-  if (state_ == State::no_work) wake_now();
-  if (state_ == State::alloc_sleep) kernel_.queue.reschedule(alloc_slept_event_, kernel_.queue.now());
-}
-
-// __khugepaged_exit: the slot under the cursor is left to the daemon.
-void Khugepaged::exit(AddressSpace& mm) {
-  if (!mm.registered) return;
-  if (kernel_.observer) kernel_.observer->left(mm);
-  if (scan_.mm_slot && scan_.mm_slot->mm == &mm) return;
-  remove_slot(mm);
-}
-
-// khugepaged_add_pte_mapped_thp
-bool Khugepaged::add_pte_mapped(AddressSpace& mm, VirtAddr base) {
-  const auto slot = mm_slots_hash_.find(mm.asid());
-  if (slot == mm_slots_hash_.end() || slot->second->pte_mapped_thp.size() == kMostPteMapped) return false;
-  slot.value()->pte_mapped_thp.push_back(base);
-  return true;
-}
-
-void Khugepaged::remove_slot(AddressSpace& mm) {
-  const auto slot = mm_slots_hash_.find(mm.asid());
-  SIM_ASSERT(slot != mm_slots_hash_.end(), "address space {} is registered but has no slot", mm.asid());
-  scan_.mm_head.erase(slot->second);
-  mm_slots_hash_.erase(slot);
-  mm.registered = false;
-}
 
 // --- khugepaged_do_scan ---
 
@@ -239,19 +192,27 @@ void Khugepaged::scan_range() {
   if (must_leave(*scan_.mm_slot->mm)) return leave_mm(Walk::broken_off);
   const Vma* vma = scan_.mm_slot->mm->find(scan_.address);
   if (!vma->is_anonymous()) return scan_file_range(*vma);
-  request_.mm = scan_.mm_slot->mm;
-  request_.base = scan_.address;
+  scan_and_collapse(*scan_.mm_slot->mm, scan_.address, range_done_);
+}
+
+void Khugepaged::scan_and_collapse(AddressSpace& mm, VirtAddr base, Event& done) {
+  request_.mm = &mm;
+  request_.base = base;
   request_.owner = LockOwner::khugepaged;
   request_.cpu = knobs().cpu.cpu;
-  request_.done = &range_done_;
+  request_.done = &done;
   collapse_.scan_and_collapse(request_);
+}
+
+void Khugepaged::note_range() {
+  last_result_ = request_.result;
+  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
+  count_range(request_.result, request_.counts.looked_at);
 }
 
 // The cursor moves on whatever came out. After a collapse was tried mmap_lock is gone, and with it the visit.
 void Khugepaged::range_done() {
-  last_result_ = request_.result;
-  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
-  count_range(request_.result, request_.counts.looked_at);
+  note_range();
   scan_.address += kHugeBytes;
   progress_ += progress_of_range();
   if (request_.mmap_lock_dropped) holds_mmap_lock_ = false;

@@ -100,6 +100,8 @@ class Khugepaged : public KhugepagedEntry {
   void ranked_taken_up();
   void scan_ranked(const RankedRange& range);
   void ranked_done();
+  void scan_and_collapse(AddressSpace& mm, VirtAddr base, Event& done);  // anonymous; the answer is in request_
+  void note_range();
   std::uint64_t progress_of_range() const;
   enum class Walk : std::uint8_t { at_range, at_end, broken_off };  // at_end: the kernel's vma == NULL
   Walk find_next_range(std::uint64_t& skipped);

@@ -45,18 +45,11 @@ void Khugepaged::scan_ranked(const RankedRange& range) {
     mm.mmap_lock().release_read();
     return mm_left();
   }
-  request_.mm = &mm;
-  request_.base = range.base;
-  request_.owner = LockOwner::khugepaged;
-  request_.cpu = knobs().cpu.cpu;
-  request_.done = &ranked_done_;
-  collapse_.scan_and_collapse(request_);
+  scan_and_collapse(mm, range.base, ranked_done_);
 }
 
 void Khugepaged::ranked_done() {
-  last_result_ = request_.result;
-  stats().pages_collapsed += request_.result == ScanResult::SUCCEED;
-  count_range(request_.result, request_.counts.looked_at);
+  note_range();
   ranking_.tried({request_.mm, request_.base}, request_.result);
   progress_ += progress_of_range();
   if (!request_.mmap_lock_dropped) request_.mm->mmap_lock().release_read();

@@ -2,6 +2,7 @@
 
 SCAN, PHASES, COPY = (f"models/kernel/collapse_{part}.cc" for part in ("scan", "phases", "copy"))
 DAEMON, RULES = "models/kernel/khugepaged.cc", "models/kernel/rules.h"
+SLOTS = "models/kernel/khugepaged_slots.cc"
 
 MUTATIONS = {
     "max_ptes_none compared with >=": [
@@ -24,7 +25,7 @@ MUTATIONS = {
          "  if (request_.result == ScanResult::SUCCEED) scan_.address += kHugeBytes;\n"
          "  progress_ += progress_of_range();\n")],
     "a new mm at the head of the list": [
-        (DAEMON, "scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm})", "scan_.mm_head.insert(scan_.mm_head.begin(), MmSlot{&mm})")],
+        (SLOTS, "scan_.mm_head.insert(scan_.mm_head.end(), MmSlot{&mm})", "scan_.mm_head.insert(scan_.mm_head.begin(), MmSlot{&mm})")],
     "full_scans counted per process": [
         (DAEMON, "stats().full_scans += scan_.mm_slot == nullptr;", "++stats().full_scans;")],
     "an ineligible VMA free of budget": [
