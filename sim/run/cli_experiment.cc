@@ -1,5 +1,6 @@
 #include "sim/run/cli_experiment.h"
 
+#include <cstdio>
 #include <thread>
 
 namespace collapsar {
@@ -16,6 +17,13 @@ ConfigNode config_of(const CommandOptions& options, const char* command, const s
   if (files.size() > 1) throw UsageError(fmt::format("{}: one config at a time; {} is too much", command, files[1]));
   return load_experiment(files.front(), options.all("set"), search_dirs);
 }
+
+std::string name_of(const ConfigNode& config) {
+  const ConfigNode* name = config.child("name");
+  return name && name->is_scalar() && !name->text.empty() ? name->text : "collapsar";
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 unsigned jobs_of(const CommandOptions& options, const char* command) {
   const std::uint64_t jobs = options.count("jobs", std::max(1U, std::thread::hardware_concurrency()));

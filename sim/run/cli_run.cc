@@ -74,8 +74,6 @@ ExperimentResult run_with_progress(const ConfigNode& config, RunOptions& run, bo
   return run_experiment(config, run);
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
 }  // namespace
 
 int run_run(const Arguments& arguments) {

@@ -35,11 +35,6 @@ std::vector<SweepAxis> axes_of(const CommandOptions& options) {
   return axes;
 }
 
-std::string directory_of(const CommandOptions& options, const ConfigNode& config) {
-  const ConfigNode* name = config.child("name");
-  return options.get("out", (name && name->is_scalar() && !name->text.empty() ? name->text : "collapsar") + ".sweep");
-}
-
 std::size_t left_to_run(const Sweep& sweep, const PointStore& store) {
   std::size_t variants = 0;
   for (const SweepPoint& point : sweep.points) variants += store.has(point.identity) ? 0 : point.variants;
@@ -58,7 +53,7 @@ int run_sweep_command(const Arguments& arguments) {
   const std::vector<SweepAxis> axes = axes_of(options);
   const ConfigNode config = config_of(options, "sweep", run.search_dirs);
   const Sweep sweep = make_sweep(config, axes, run);
-  const std::string directory = directory_of(options, config);
+  const std::string directory = options.get("out", name_of(config) + ".sweep");
   PointStore store(directory);
   store.lock();
   std::vector<PointOutcome> outcomes;
@@ -68,8 +63,7 @@ int run_sweep_command(const Arguments& arguments) {
     outcomes = run_sweep(sweep, store, run);
   }
   write_whole_file(directory + "/sweep.csv", sweep_csv(sweep, outcomes, store));
-  const std::string table = options.paint(stdout).table(sweep_table(sweep, outcomes, store), 2);
-  std::fwrite(table.data(), 1, table.size(), stdout);
+  print(options.paint(stdout).table(sweep_table(sweep, outcomes, store), 2));
   for (const PointOutcome& outcome : outcomes)
     if (outcome.state == PointOutcome::State::failed) return kSimulationFailed;
   return kDone;

@@ -47,13 +47,6 @@ std::uint64_t max_rss_of(const CommandOptions& options) {
   throw UsageError("tune: --max-rss: 0; a bound has a size, as 2GiB");
 }
 
-std::string name_of(const ConfigNode& config) {
-  const ConfigNode* name = config.child("name");
-  return name && name->is_scalar() && !name->text.empty() ? name->text : "collapsar";
-}
-
-void print_part(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
 }  // namespace
 
 int run_tune(const Arguments& arguments) {
@@ -74,11 +67,11 @@ int run_tune(const Arguments& arguments) {
     tuning = tune(
         runs.baseline(), [&](const std::vector<Knobs>& knobs) { return runs.measure(knobs); }, max_rss);
   }
-  print_part(fmt::format("{}, variant {}: {} runs\n\n", name_of(config), options.get("variant", "khugepaged"),
-                         tuning.trials.size() + 1));
-  print_part(tuning_report(tuning, max_rss, runs.enabled()));
+  print(fmt::format("{}, variant {}: {} runs\n\n", name_of(config), options.get("variant", "khugepaged"),
+                    tuning.trials.size() + 1));
+  print(tuning_report(tuning, max_rss, runs.enabled()));
   if (tuning.chosen && !runs.at_fault())
-    print_part(
+    print(
         "\nnote: kernel.thp.at_fault is false, so that khugepaged did all the work; with `enabled` as above a real "
         "kernel\n"
         "      also takes huge pages at faults, and khugepaged has less to do\n");

@@ -83,6 +83,23 @@ std::string pad_right(std::string_view text, std::size_t width) {
   return std::string(text) + std::string(length < width ? width - length : 0, ' ');
 }
 
+std::string aligned(const std::vector<std::vector<std::string>>& rows, std::string_view sides,
+                    std::string_view indent) {
+  std::vector<std::size_t> widths(sides.size());
+  for (const auto& cells : rows)
+    for (std::size_t i = 0; i < cells.size() && cells.size() == widths.size(); ++i)
+      widths[i] = std::max(widths[i], cells[i].size());
+  std::string out;
+  for (const auto& cells : rows) {
+    std::string line(indent);
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      line += (i ? "  " : "") + (sides[i] == '<' ? pad_right(cells[i], widths[i]) : pad_left(cells[i], widths[i]));
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
 std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string out = "\"";

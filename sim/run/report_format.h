@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/core/units.h"
 
@@ -22,6 +23,11 @@ std::string readable_difference(double base, double value, NumberFormat format);
 // Padded with spaces to `width` columns; UTF-8 is counted by characters.
 std::string pad_left(std::string_view text, std::size_t width);
 std::string pad_right(std::string_view text, std::size_t width);
+
+// Rows of cells as lines: columns two spaces apart, `sides` says for each whether its texts stand left ('<') or right ('>'). A row
+// that ends early may be as long as it likes.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, std::string_view sides,
+                    std::string_view indent = "");
 
 // A field of CSV (RFC 4180): in quotes where it must be.
 std::string csv_field(std::string_view text);

@@ -92,23 +92,6 @@ void add_point(const SweepPoint& point, const PointOutcome& outcome, const Json&
   }
 }
 
-// Texts to the left, numbers to the right; a row that ends early (a failed point) may be as long as it likes.
-std::string aligned(const std::vector<Cells>& rows, std::size_t texts) {
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const Cells& cells : rows)
-    for (std::size_t i = 0; i < cells.size() && cells.size() == widths.size(); ++i)
-      widths[i] = std::max(widths[i], cells[i].size());
-  std::string out;
-  for (const Cells& cells : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < cells.size(); ++i)
-      line += (i ? "  " : "") + (i < texts ? pad_right(cells[i], widths[i]) : pad_left(cells[i], widths[i]));
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  }
-  return out;
-}
-
 std::string title(const Sweep& sweep, const std::vector<PointOutcome>& outcomes) {
   std::string keys;
   for (const SweepAxis& axis : sweep.axes) keys += fmt::format("{}{}", keys.empty() ? "" : " x ", axis.key);
@@ -171,7 +154,9 @@ std::string sweep_table(const Sweep& sweep, const std::vector<PointOutcome>& out
   std::vector<Cells> rows{header(sweep)};
   for (std::size_t i = 0; i < sweep.points.size(); ++i)
     add_point(sweep.points[i], outcomes[i], result_of(sweep.points[i], outcomes[i], store), rows);
-  return title(sweep, outcomes) + aligned(rows, sweep.axes.size() + 1);
+  std::string sides(rows.front().size(), '>');
+  std::fill_n(sides.begin(), sweep.axes.size() + 1, '<');
+  return title(sweep, outcomes) + aligned(rows, sides);
 }
 
 std::string sweep_csv(const Sweep& sweep, const std::vector<PointOutcome>& outcomes, const PointStore& store) {

@@ -50,17 +50,7 @@ std::string table(const Tuning& tuning) {
     return std::pair(b.knobs.max_ptes_none, a.knobs.rung) < std::pair(a.knobs.max_ptes_none, b.knobs.rung);
   });
   for (const Trial& trial : trials) rows.push_back(cells_of(trial, tuning));
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string out;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) line += "  " + pad_left(row[i], widths[i]);
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  }
-  return out;
+  return aligned(rows, ">>>>>>>>", "  ");
 }
 
 std::string nothing_gained(const Tuning& tuning, std::uint64_t max_rss, const std::string& bound) {

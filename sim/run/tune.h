@@ -2,7 +2,7 @@
 //
 // Attainable:  the largest reduction of L2 TLB misses, against no huge pages, that khugepaged reaches at its most eager
 //              (kRungs[0]) with any value of max_ptes_none tried, within the memory bound.
-// Wanted:      kShare of it, within the memory bound, with the least khugepaged.cpu_ns. Memory: the highest RSS of the run.
+// Wanted:      kShare of it, within the memory bound, with the least khugepaged.cpu_ns. Memory: the highest RSS of the run, as sampled every output.interval.
 // Search:      for each max_ptes_none, the slowest rung of a ladder of scan rates that still reaches the goal, by bisection:
 //              a slower daemon is taken to reach less. A max_ptes_none with the same figures as another at the most eager
 //              rung is not followed. What is chosen has been run; that no cheaper one lies between is not proven.

@@ -38,10 +38,7 @@ std::string mark_of(const QuantityRow& row) {
 
 std::string verdict_of(const QuantityRow& row) { return !row.is_met ? "" : *row.is_met ? "met" : "MISSED"; }
 
-constexpr std::size_t kColumnCount = 7;
-using ValidationCells = std::array<std::string, kColumnCount>;
-
-ValidationCells cells_of(const QuantityRow& row) {
+std::vector<std::string> cells_of(const QuantityRow& row) {
   const std::string unit = row.quantity.unit.empty() ? "" : " " + row.quantity.unit;
   return {row.quantity.name, number(row.reference) + unit, number(row.ours) + unit, error_of(row), mark_of(row),
           verdict_of(row),   row.quantity.source};
@@ -50,20 +47,10 @@ ValidationCells cells_of(const QuantityRow& row) {
 }  // namespace
 
 std::string validation_table(const ValidationResult& result) {
-  std::vector<ValidationCells> table{{"", "reference", "ours", "error", "mark", "", "source of the reference"}};
+  std::vector<std::vector<std::string>> table{
+      {"", "reference", "ours", "error", "mark", "", "source of the reference"}};
   for (const QuantityRow& row : result.rows) table.push_back(cells_of(row));
-  std::array<std::size_t, kColumnCount> widths{};
-  for (const ValidationCells& cells : table)
-    for (std::size_t i = 0; i < kColumnCount; ++i) widths[i] = std::max(widths[i], cells[i].size());
-  std::string out = result.name + (result.about.empty() ? "" : ": " + result.about) + "\n";
-  for (const ValidationCells& cells : table) {
-    std::string line = "  " + pad_right(cells[0], widths[0]);
-    for (std::size_t i = 1; i < kColumnCount; ++i)
-      line += "  " + (i <= 3 ? pad_left(cells[i], widths[i]) : pad_right(cells[i], widths[i]));
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  }
-  return out;
+  return result.name + (result.about.empty() ? "" : ": " + result.about) + "\n" + aligned(table, "<>>><<<", "  ");
 }
 
 std::string validation_summary(const std::vector<ValidationResult>& results) {
