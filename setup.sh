@@ -19,6 +19,7 @@ PACKAGES=(
 )
 TEST_PACKAGES=(
   chromium                                                                # looks at report.html, headless
+  zsh                                                                     # completes commands
 )
 
 fail() { echo "setup.sh: $*" >&2; exit 1; }

@@ -47,13 +47,14 @@ TEST_F(CliFilesTest, AKilledWriterLeavesNothing) {
   const std::string config = write(
       "long.yaml", "trace.synthetic: [{pattern: random, footprint: 1GiB, references: 1000M}]\nmemory.size: 4GiB\n");
   const int nameless = ::open(path("").c_str(), O_WRONLY | O_TMPFILE, 0600);
-  if (nameless < 0) GTEST_SKIP() << "this file system has no files without a name";
+  const std::size_t left = nameless < 0 ? 1 : 0;  // where the file system has no files without a name
   ::close(nameless);
   const std::size_t before = files();
   const Outcome outcome = shell(fmt::format("timeout --signal=KILL 1 {} trace generate {} {} --quiet 2>&1",
                                             COLLAPSAR_PROGRAM, config, path("long.ctr")));
   EXPECT_NE(outcome.status, 0);
-  EXPECT_EQ(files(), before);
+  EXPECT_EQ(files(), before + left);
+  EXPECT_FALSE(fs::exists(path("long.ctr")));
 }
 
 TEST_F(CliFilesTest, ATraceWithoutReferencesEndsAtOnce) {
