@@ -3,9 +3,9 @@
 // Models:      scan of the 512 PTEs with every check in the kernel's order; then allocate, swap in, lock and
 //              revalidate, flush, isolate, copy, release, commit; rollback of a failed isolation or copy. Serves khugepaged
 //              and MADV_COLLAPSE.
-// Simplified:  no memory cgroups; no NUMA; no userfaultfd; a poisoned page stays where it is after a failed copy, and
-//              takes down nobody; a failed isolation is charged as if it had looked at every page; on a traced CPU, time
-//              that a copy waits for DRAM is not taken from that CPU.
+// Simplified:  no NUMA; a poisoned page stays where it is after a failed copy, and takes down nobody; a failed isolation
+//              is charged as if it had looked at every page; on a traced CPU, time that a copy waits for DRAM is not taken
+//              from that CPU.
 // Time:        one event per step (khugepaged.md 5.1); state changes when the step ends, except that the PMD goes away
 //              when the flush begins. costs.scan_pte per PTE looked at, costs.collapse_*, isolate_page, release_page;
 //              copies and clears through BulkCopy, flushes through TlbShootdown. The scan of MADV_COLLAPSE takes no

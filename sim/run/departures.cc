@@ -36,9 +36,10 @@ constexpr Departure kDepartures[] = {
     {[](const ExperimentConfig&, const StatTable& s) {
        return counted(s, "vmstat.pgscan_kswapd") || counted(s, "vmstat.pgscan_direct");
      },
-     "reclaim: fixed balance of anonymous and file pages; no memory cgroups, no multi-generation LRU"},
+     "reclaim: fixed balance of anonymous and file pages; no memory cgroups; of the multi-generation LRU "
+     "only what it does to PG_referenced"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "khugepaged.ranges_scanned"); },
-     "khugepaged: anonymous memory only (no file or shared-memory ranges); its scan does not disturb the caches"},
+     "khugepaged: its scan does not disturb the caches"},
     {[](const ExperimentConfig& c, const StatTable& s) {
        return c.kernel.khugepaged.policy != CollapsePolicy::as_linux && counted(s, "khugepaged.wakeups");
      },
