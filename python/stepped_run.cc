@@ -69,8 +69,10 @@ void SteppedRun::write_sysfs(const std::string& file, const std::string& value) 
   if (error == ENOENT)
     throw std::invalid_argument(
         fmt::format("{}: no such file in /sys/kernel/mm/transparent_hugepage of this kernel", file));
+  if (error == EACCES) throw std::invalid_argument(fmt::format("{}: can only be read (EACCES)", file));
   if (error != 0) throw std::invalid_argument(fmt::format("{}: the kernel refuses {} (EINVAL)", file, value));
-  changes_.push_back(fmt::format("{} set to {} at {}", file, value, readable_time(double(now_ns()))));
+  const std::string word = value.substr(0, value.find('\n'));
+  changes_.push_back(fmt::format("{} set to {} at {}", file, word, readable_time(double(now_ns()))));
 }
 
 std::int64_t SteppedRun::now_ns() {

@@ -70,6 +70,7 @@ int write_sleep(Kernel& kernel, Duration KhugepagedConfig::*sleep, std::string_v
 }  // namespace
 
 int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value) {
+  if (value.ends_with('\n')) value.remove_suffix(1);  // as echo writes it
   ThpConfig& thp = kernel.config().thp;
   KhugepagedConfig& daemon = kernel.config().khugepaged;
   if (file == "enabled") return write_enabled(kernel, value);
@@ -86,6 +87,8 @@ int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value) {
   if (file == "khugepaged/max_ptes_none") return write_limit(daemon.max_ptes_none, value);
   if (file == "khugepaged/max_ptes_swap") return write_limit(daemon.max_ptes_swap, value);
   if (file == "khugepaged/max_ptes_shared") return write_limit(daemon.max_ptes_shared, value);
+  for (const char* read_only : {"hpage_pmd_size", "khugepaged/full_scans", "khugepaged/pages_collapsed"})
+    if (file == read_only) return EACCES;
   return ENOENT;
 }
 

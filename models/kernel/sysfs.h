@@ -11,8 +11,9 @@
 
 namespace collapsar {
 
-// Writes `value` to `file` (relative to transparent_hugepage/: "enabled", "khugepaged/max_ptes_none", ...). Returns 0, or
-// EINVAL (the file refuses the value), or ENOENT (no such file).
+// Writes `value`, with or without the end of its line, to `file` (relative to transparent_hugepage/: "enabled",
+// "khugepaged/max_ptes_none", ...). Returns 0, or EINVAL (the file refuses the value), EACCES (the file can only be read),
+// ENOENT (no such file).
 int write_sysfs(Kernel& kernel, std::string_view file, std::string_view value);
 
 }  // namespace collapsar

@@ -22,7 +22,8 @@ TEST_F(SysfsTest, RefusesWhatTheKernelRefuses) {
   EXPECT_EQ(write("khugepaged/pages_to_scan", "0"), EINVAL);
   EXPECT_EQ(write("khugepaged/defrag", "2"), EINVAL);
   EXPECT_EQ(write("enabled", "sometimes"), EINVAL);
-  EXPECT_EQ(write("khugepaged/full_scans", "1"), ENOENT);
+  EXPECT_EQ(write("khugepaged/full_scans", "1"), EACCES);
+  EXPECT_EQ(write("khugepaged/no_such_file", "1"), ENOENT);
   EXPECT_EQ(bench.kernel.config().khugepaged.max_ptes_none, 511U) << "a refused value changes nothing";
   EXPECT_EQ(bench.kernel.config().khugepaged.pages_to_scan, 4096U);
 }
