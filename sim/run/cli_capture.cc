@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "sim/core/config_node.h"
 #include "sim/run/capture_session.h"
@@ -71,6 +73,23 @@ TraceInfo described(const Arguments& command, const CommandOptions& options, con
   return info;
 }
 
+bool is_program(const std::filesystem::path& file) {
+  return std::filesystem::is_regular_file(file) && ::access(file.c_str(), X_OK) == 0;
+}
+
+// As a shell looks for it.
+void require_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) {
+    if (is_program(name)) return;
+    throw UsageError(fmt::format("capture: {}: no program; expected a file that may be executed", name));
+  }
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "");
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (is_program(std::filesystem::path(folder.empty() ? "." : folder) / name)) return;
+  throw UsageError(fmt::format("capture: {}: no such program in any folder of PATH", name));
+}
+
 std::string plural(std::uint64_t n, const char* one, const char* more) {
   return fmt::format("{} {}", with_separators(n), n == 1 ? one : more);
 }
@@ -122,6 +141,7 @@ int run_capture(const Arguments& arguments) {
   CaptureCommand command;
   if (dashes != arguments.end()) command.words.assign(dashes + 1, arguments.end());
   if (command.words.empty()) throw UsageError("capture: no command; write -- and the command behind it");
+  require_program(command.words.front());
   const std::string fetches = options.get("ifetch", "page");
   const TraceInfo info = described(command.words, options, fetches);
   const std::string file = options.get("out", info.program + ".ctr");

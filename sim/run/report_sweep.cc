@@ -97,8 +97,8 @@ std::string title(const Sweep& sweep, const std::vector<PointOutcome>& outcomes)
   for (const SweepAxis& axis : sweep.axes) keys += fmt::format("{}{}", keys.empty() ? "" : " x ", axis.key);
   std::size_t kept = 0;
   for (const PointOutcome& outcome : outcomes) kept += outcome.state == PointOutcome::State::kept;
-  return fmt::format("{} points over {}; {} of them finished earlier; differences to the baseline of the point\n\n",
-                     sweep.points.size(), keys, kept);
+  return fmt::format("{} point{} over {}; {} of them finished earlier; differences to the baseline of the point\n\n",
+                     sweep.points.size(), sweep.points.size() == 1 ? "" : "s", keys, kept);
 }
 
 // ---- CSV ------------------------------------------------------------------------------------------------------------

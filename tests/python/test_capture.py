@@ -156,7 +156,7 @@ def test_the_end_of_a_command_and_mistakes_are_told(program, capture):
 
 
 def test_missing_packages_are_named_with_the_line_that_installs_them(program, tmp_path, monkeypatch):
-    for name in ("sh",):
+    for name in ("sh", "true"):
         (tmp_path / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", str(tmp_path))
     done = program("capture", "--", "true")

@@ -90,7 +90,7 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
 
 TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
   const std::string bad = write("bad.yaml", "cpu: {cuont: 2}\n");
-  const std::array<std::pair<std::string, std::string>, 9> cases{{
+  const std::array<std::pair<std::string, std::string>, 11> cases{{
       {"",
        "collapsar: no command; choose one of run, capture, sweep, tune, scenario, trace, validate, config, "
        "completion, or write collapsar --help\n"},
@@ -109,6 +109,9 @@ TEST_F(CliTest, WrongInputIsOneLineAndStatusTwo) {
            "window, store_buffer, dependence, time_slice, interleave); did you mean count?\n"},
       {"trace convert a b",
        "collapsar: trace convert: b: the last argument is the file to write; its name ends in .ctr or .txt\n"},
+      {"capture -- no-such-program", "collapsar: capture: no-such-program: no such program in any folder of PATH\n"},
+      {"capture -- ./no-such-program",
+       "collapsar: capture: ./no-such-program: no program; expected a file that may be executed\n"},
       {"config keys nothing-like-this", "collapsar: config keys: no key contains nothing-like-this\n"},
   }};
   for (const auto& [arguments, text] : cases) {
