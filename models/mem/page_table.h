@@ -64,6 +64,8 @@ struct Pte {
   constexpr void set(std::uint64_t mask) { bits |= mask; }
   constexpr void clear(std::uint64_t mask) { bits &= ~mask; }
   static constexpr Pte make(Pfn pfn, std::uint64_t flags) { return {(pfn.value << kPageShift) | flags}; }
+  // The same entry of another frame.
+  constexpr Pte with_frame(Pfn pfn) const { return {(bits & ~kFrameMask) | (pfn.value << kPageShift)}; }
   static constexpr Pte make_swap(std::uint32_t slot, std::uint64_t flags = 0) {
     return {(std::uint64_t(slot) << kPageShift) | kSwapMarker | flags};
   }

@@ -37,6 +37,20 @@ void MemoryConfig::validate() const {
         fmt::format("size: found {}, expected a multiple of 4MiB up to {}", to_text(size), to_text(Bytes{kLimit})));
 }
 
+void FragmentationConfig::validate() const {
+  const auto require_share = [](const char* key, double share) {
+    if (!(share >= 0 && share <= 1))
+      throw std::invalid_argument(fmt::format("{}: {}; a share of all 2 MiB blocks, 0 to 1", key, share));
+  };
+  require_share("unmovable", unmovable), require_share("movable", movable), require_share("hybrid", hybrid);
+  if (unmovable + movable + hybrid > 1)
+    throw std::invalid_argument(
+        fmt::format("unmovable, movable and hybrid add up to {}; no block is of two kinds, so at most 1",
+                    unmovable + movable + hybrid));
+  if (!(fill > 0 && fill < 1))
+    throw std::invalid_argument(fmt::format("fill: {}; a share of a block, above 0 and below 1", fill));
+}
+
 void PhysicalMemory::Unmapper::operator()(Frame* frames) const { ::munmap(frames, bytes); }
 
 // Reads of frames never written give zeroes, that is FrameUse::free.
@@ -201,6 +215,23 @@ void PhysicalMemory::split_compound(Pfn head) {
   pmd_mapcount(head) = pte_mappings(head) = Frame::kNone;
 }
 
+void PhysicalMemory::move_frame(Pfn from, Pfn to) {
+  Frame& source = frame(from);
+  Frame& target = frame(to);
+  constexpr std::uint16_t kNeverMoves = Frame::kHead | Frame::kTail | Frame::kLru;
+  SIM_ASSERT(!((source.flags | target.flags) & kNeverMoves) && source.extra_references() == 0 && target.mapcount == 0,
+             "frame {:#x} with flags {:#x} and {} pins moves to {:#x} with flags {:#x}", from.value, source.flags,
+             source.extra_references(), to.value, target.flags);
+  target = source;
+  target.lru_prev = target.lru_next = Frame::kNone;
+  if (source.is(Frame::kSwapCache)) {
+    set_swap_slot(to, swap_slot(from));
+    drop_swap_slot(from);
+  }
+  source = Frame{};
+  source.use = std::uint64_t(FrameUse::kernel);
+}
+
 std::uint32_t PhysicalMemory::total_mapcount(Pfn pfn) {
   const Frame& f = frame(pfn);
   const bool compound = f.is(Frame::kHead) || f.is(Frame::kTail);
@@ -214,6 +245,24 @@ std::uint64_t PhysicalMemory::free_blocks(unsigned order) const {
   for (unsigned n = order; n <= kMaxOrder; ++n)
     for (const List& l : lists_[n]) blocks += l.blocks;
   return blocks;
+}
+
+std::uint64_t PhysicalMemory::free_pages_in_blocks(unsigned order) const {
+  std::uint64_t pages = total_pages_ - next_virgin_;
+  for (unsigned n = order; n <= kMaxOrder; ++n)
+    for (const List& l : lists_[n]) pages += l.blocks << n;
+  return pages;
+}
+
+// From the largest order down: where no larger block covers the frame, a block starts at each aligned place, so its
+// first frame can be believed.
+PhysicalMemory::Block PhysicalMemory::block_of(Pfn pfn) const {
+  if (pfn.value >= next_virgin_) return {Pfn{align_down(pfn.value, kMaxBlockPages)}, kMaxOrder, true};
+  for (unsigned n = kMaxOrder;; --n) {
+    const Pfn first{align_down(pfn.value, pages_of(n))};
+    const Frame& f = frame(first);
+    if (f.order >= n) return {first, unsigned(f.order), f.used_as() == FrameUse::free};
+  }
 }
 
 std::uint64_t PhysicalMemory::host_bytes() const {

@@ -35,11 +35,37 @@
 
 namespace collapsar {
 
+// Which of the 2 MiB blocks are in pieces at the start: any, or those at the bottom of memory.
+enum class BlockSpread : std::uint8_t { random, together };
+template <>
+struct EnumNames<BlockSpread> {
+  static constexpr std::array<std::pair<std::string_view, BlockSpread>, 2> names{
+      {{"random", BlockSpread::random}, {"together", BlockSpread::together}}};
+};
+
+struct FragmentationConfig {
+  double unmovable = 0, movable = 0, hybrid = 0;  // shares of all 2 MiB blocks
+  double fill = 0.5;
+  BlockSpread spread = BlockSpread::random;
+  bool any() const { return unmovable > 0 || movable > 0 || hybrid > 0; }
+  template <class V>
+  void describe(V& v) {
+    v("unmovable", unmovable, "share of 2 MiB blocks that hold one 4 KiB page of the kernel, which stays");
+    v("movable", movable, "share that hold page cache of other programs, which compaction can move");
+    v("hybrid", hybrid, "share that hold both, so that compaction moves pages in vain");
+    v("fill", fill, "share of a movable or hybrid block that page cache takes, above 0 and below 1");
+    v("spread", spread, "random: anywhere in memory | together: from the bottom of memory up");
+  }
+  void validate() const;
+};
+
 struct MemoryConfig {
   Bytes size{16 * kGiB};
+  FragmentationConfig fragmentation{};
   template <class V>
   void describe(V& v) {
     v("size", size, "bytes of main memory; a multiple of 4 MiB");
+    v("fragmentation", fragmentation, "how much of it is in pieces at the start");
   }
   void validate() const;
 };
@@ -48,7 +74,8 @@ enum class MigrateType : std::uint8_t { unmovable, movable, reclaimable };
 inline constexpr unsigned kMigrateTypes = 3;
 
 // What a frame is used for.
-enum class FrameUse : std::uint8_t { free, anon, file, page_table, zero_page, huge_zero_page, hugetlb };
+// `kernel`: memory of the kernel's own, which nothing here looks into; it never moves.
+enum class FrameUse : std::uint8_t { free, anon, file, page_table, zero_page, huge_zero_page, hugetlb, kernel };
 
 // 28 bytes. `lru_prev`/`lru_next` link LRU lists (allocated frames) or buddy lists (first frame of a free block). Tails are on no
 // list: those of the first two count for the whole compound page.
@@ -143,6 +170,14 @@ class PhysicalMemory {
   // Requires: allocated with this order (or one frame of a split compound page with order 0); nothing maps or pins it
   // any more and it is on no LRU list.
   void free(Pfn pfn, unsigned order);
+  // Takes exactly this frame out of the free block that covers it, at any watermark. Requires: it is free.
+  void take_frame(Pfn pfn, FrameUse use);
+  // `to`, which nobody knows yet, becomes all that `from` is: use, mapping, index, map count, contents, swap slot. `from`
+  // is left unmapped, a frame of use `kernel` to be freed. Where else `from` is known (page tables, page cache, swap
+  // cache) is the caller's to mend. Requires: neither is compound, on an LRU list or in a batch; `from` has no pins.
+  void move_frame(Pfn from, Pfn to);
+  // The pageblock changes type, its free blocks change lists. Requires: no free block there is larger than the pageblock.
+  void set_pageblock_type(Pfn first, MigrateType type);
   // A compound page becomes 512 separate pages, each to be freed alone. They take over mapping, index, swap slot and
   // the flags that describe contents (not kLru: the head keeps its place, the others are the caller's to add).
   // Requires: no PMD maps it.
@@ -164,9 +199,19 @@ class PhysicalMemory {
   std::uint32_t total_mapcount(Pfn pfn);
 
   MigrateType pageblock_type(Pfn pfn) const { return block_type_[pfn.value >> kHugeOrder]; }
+  // The block, free or allocated, that covers a frame; never-touched memory stands as free blocks of 4 MiB, and a frame
+  // of a gigantic page but the first as a block of its own.
+  struct Block {
+    Pfn first;
+    unsigned order;
+    bool is_free;
+    Pfn end() const { return first + (1ULL << order); }
+  };
+  Block block_of(Pfn pfn) const;
   // Free blocks of at least `order`, all types, never-touched memory as blocks of 4 MiB (`order` 9: what a huge page
   // could come from).
   std::uint64_t free_blocks(unsigned order) const;
+  std::uint64_t free_pages_in_blocks(unsigned order) const;  // free pages that lie in such blocks
   // Walks all frames and lists and counts; SIM_ASSERTs invariants 1 to 3. Returns free pages found.
   std::uint64_t check() const;
   MemoryStats& stats() { return stats_; }
@@ -199,6 +244,7 @@ class PhysicalMemory {
   Pfn take_from(Pfn block, unsigned block_order, unsigned order, MigrateType rest_type);
   Pfn steal(Pfn block, unsigned block_order, unsigned order, MigrateType type);
   bool claim_pageblock(Pfn block, MigrateType type);
+  void move_free_blocks(Pfn first, MigrateType from, MigrateType to);
   bool open_virgin_block();
   void give_back(Pfn block, unsigned order);
   void prepare(Pfn block, unsigned order, FrameUse use);

@@ -103,15 +103,44 @@ bool PhysicalMemory::claim_pageblock(Pfn block, MigrateType type) {
   if (type == MigrateType::movable) alike = movable;
   if (type != MigrateType::movable && from == MigrateType::movable) alike = kHugePages - free - movable;
   if (free + alike < kHugePages / 2) return false;
+  move_free_blocks(first, from, type);
+  retype(first, kHugeOrder, type);
+  return true;
+}
+
+void PhysicalMemory::move_free_blocks(Pfn first, MigrateType from, MigrateType to) {
   for (Pfn p = first; p < first + kHugePages;) {
     const Frame& f = frame(p);
     const bool is_free = f.used_as() == FrameUse::free;
     const unsigned order = is_free ? unsigned(f.order) : 0;
-    if (is_free) remove(p, order, from), push(p, order, type);
+    if (is_free) remove(p, order, from), push(p, order, to);
     p += pages_of(order);
   }
+}
+
+void PhysicalMemory::set_pageblock_type(Pfn first, MigrateType type) {
+  SIM_ASSERT(block_of(first).order <= kHugeOrder, "the pageblock at {:#x} changes type as part of a larger block",
+             first.value);
+  move_free_blocks(first, pageblock_type(first), type);
   retype(first, kHugeOrder, type);
-  return true;
+}
+
+// The halves of the block that do not hold the frame go back to their lists, the larger first.
+void PhysicalMemory::take_frame(Pfn pfn, FrameUse use) {
+  while (next_virgin_ <= pfn.value) open_virgin_block();
+  const Block block = block_of(pfn);
+  SIM_ASSERT(block.is_free, "frame {:#x} is taken while it is in use", pfn.value);
+  remove(block.first, block.order, pageblock_type(block.first));
+  Pfn first = block.first;
+  for (unsigned n = block.order; n-- > 0;) {
+    const Pfn upper = first + pages_of(n);
+    const bool is_in_upper = pfn >= upper;
+    push(is_in_upper ? first : upper, n, pageblock_type(is_in_upper ? first : upper));
+    if (is_in_upper) first = upper;
+  }
+  --free_pages_;
+  ++stats_.allocations;
+  prepare(pfn, 0, use);
 }
 
 std::optional<Pfn> PhysicalMemory::take_gigantic() {

@@ -365,5 +365,73 @@ TEST(PhysicalMemoryDeathTest, RefusesToFreeTwiceOrWhileMapped) {
   EXPECT_DEATH(memory.free(page, 0), "freed twice");
 }
 
+// --- frames by name ---
+
+TEST(PhysicalMemory, FindsTheBlockThatCoversAFrame) {
+  Memory memory(64 * kMiB);
+  const Pfn small = *memory.anon(), huge = *memory.anon(kHugeOrder);
+  for (std::uint64_t n = 0; n < memory.total_pages(); ++n) {
+    const PhysicalMemory::Block block = memory.block_of({n});
+    EXPECT_TRUE(block.first.value <= n && n < block.end().value);
+    EXPECT_EQ(block.is_free, n != small.value && (n < huge.value || n >= huge.value + kHugePages));
+  }
+  EXPECT_EQ(memory.block_of(huge + 5).first, huge);
+  EXPECT_EQ(memory.block_of(huge + 5).order, kHugeOrder);
+  EXPECT_EQ(memory.block_of({2 * kMaxBlockPages}).order, PhysicalMemory::kMaxOrder);  // never touched
+}
+
+TEST(PhysicalMemory, TakesAnyFreeFrameOutOfItsBlock) {
+  Memory memory(64 * kMiB);
+  Random random(1, "take_frame");
+  std::set<std::uint64_t> taken;
+  while (taken.size() < 300) {
+    const std::uint64_t n = random.below(memory.total_pages());
+    if (!taken.insert(n).second) continue;
+    memory.take_frame({n}, FrameUse::kernel);
+    EXPECT_EQ(memory.frame({n}).used_as(), FrameUse::kernel);
+  }
+  EXPECT_EQ(memory.check(), memory.total_pages() - taken.size());
+  for (const std::uint64_t n : taken) memory.free({n}, 0);
+  EXPECT_EQ(memory.check(), memory.total_pages());
+  EXPECT_EQ(memory.free_blocks(PhysicalMemory::kMaxOrder), memory.total_pages() / kMaxBlockPages);
+}
+
+TEST(PhysicalMemory, MovedFrameIsAllThatItWas) {
+  Memory memory(16 * kMiB);
+  const Pfn from = *memory.anon(), to = *memory.anon();
+  Frame& frame = memory.frame(from);
+  frame.mapcount = 3, frame.mapping = 7, frame.index = 99;
+  frame.set(Frame::kDirty), frame.set(Frame::kSwapCache), frame.set(Frame::kActive);
+  memory.set_swap_slot(from, 12);
+  memory.move_frame(from, to);
+  const Frame& moved = memory.frame(to);
+  EXPECT_EQ(moved.mapcount, 3U);
+  EXPECT_EQ(moved.mapping, 7U);
+  EXPECT_EQ(moved.index, 99U);
+  EXPECT_EQ(moved.used_as(), FrameUse::anon);
+  EXPECT_EQ(moved.flags, Frame::kDirty | Frame::kSwapCache | Frame::kActive);
+  EXPECT_EQ(memory.swap_slot(to), 12U);
+  memory.free(from, 0);
+  EXPECT_EQ(memory.check(), memory.total_pages() - 1);
+}
+
+TEST(PhysicalMemory, PageblockTakesItsFreeBlocksAlongToAnotherType) {
+  Memory memory(16 * kMiB);
+  memory.take_frame({kHugePages + 3}, FrameUse::kernel);
+  memory.set_pageblock_type({kHugePages}, MigrateType::unmovable);
+  EXPECT_EQ(memory.pageblock_type({kHugePages}), MigrateType::unmovable);
+  EXPECT_EQ(memory.pageblock_type({0}), MigrateType::movable);
+  EXPECT_EQ(memory.check(), memory.total_pages() - 1);
+  EXPECT_EQ(memory.table()->value >> kHugeOrder, 1U);  // where else it would have taken a movable block
+}
+
+TEST(PhysicalMemory, TellsHowMuchFreeMemoryLiesInLargeBlocks) {
+  Memory memory(16 * kMiB);
+  EXPECT_EQ(memory.free_pages_in_blocks(kHugeOrder), memory.total_pages());
+  memory.take_frame({3}, FrameUse::kernel);
+  EXPECT_EQ(memory.free_pages_in_blocks(kHugeOrder), memory.total_pages() - kHugePages);
+  EXPECT_EQ(memory.free_pages_in_blocks(0), memory.total_pages() - 1);
+}
+
 }  // namespace
 }  // namespace collapsar
