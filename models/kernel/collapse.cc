@@ -10,8 +10,14 @@
 namespace collapsar {
 
 Collapse::Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-                   Split& split)
-    : kernel_(kernel), rmap_(rmap), faults_(faults), locks_(locks), reclaim_(reclaim), split_(split) {}
+                   Compaction& compaction, Split& split)
+    : kernel_(kernel),
+      rmap_(rmap),
+      faults_(faults),
+      locks_(locks),
+      reclaim_(reclaim),
+      compaction_(compaction),
+      split_(split) {}
 
 Collapse::~Collapse() = default;
 
@@ -85,15 +91,18 @@ void Collapse::Context::begin_alloc() {
 void Collapse::Context::alloc_done() {
   if (try_alloc(AllocLevel::low)) return use_new_page();
   const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
-  if (may_reclaim && try_alloc(AllocLevel::min)) return use_new_page();
   if (!may_reclaim) return give_up_alloc();
-  direct_reclaim = {.done = &reclaim_, .pages_wanted = kHugePages, .cpu = request->cpu};
-  collapse.reclaim_.direct_reclaim(direct_reclaim);
+  if (try_alloc(AllocLevel::min)) return use_new_page();
+  huge_search.start(
+      {.done = &search_, .use = FrameUse::anon, .cpu = request->cpu, .takes_cpu = true, .is_daemon = by_khugepaged()});
 }
 
-void Collapse::Context::reclaim_done() {
-  if (try_alloc(AllocLevel::min)) return use_new_page();
-  give_up_alloc();
+void Collapse::Context::search_done() {
+  account(huge_search.cost(), &KhugepagedStats::cpu_alloc);
+  head = huge_search.page();
+  if (head == kNoPfn) return give_up_alloc();
+  kernel.stats.vmstat.pgalloc += kHugePages;
+  use_new_page();
 }
 
 bool Collapse::Context::try_alloc(AllocLevel level) {
@@ -214,14 +223,15 @@ void Collapse::Context::vma_drained() {
 // --- helpers ---
 
 void Collapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end, std::string_view step) {
-  const std::string_view account = KhugepagedStats::name_of_phase(phase);
-  steps.enter(step.empty() ? account : step, kernel.queue.now(), account, work);
-  cost += work;
-  if (by_khugepaged()) {
-    kernel.stats.khugepaged.*phase += work;
-    kernel.stats.khugepaged.cpu += work;
-  }
+  account(work, phase, step);
   kernel.cpus.run_kernel(request->cpu, work, end);
+}
+
+void Collapse::Context::account(Duration work, Duration KhugepagedStats::*phase, std::string_view step) {
+  const std::string_view name = KhugepagedStats::name_of_phase(phase);
+  steps.enter(step.empty() ? name : step, kernel.queue.now(), name, work);
+  cost += work;
+  if (by_khugepaged()) kernel.stats.khugepaged.add(phase, work);
 }
 
 TimedRwLock::Waiter& Collapse::Context::wait_for(Event& granted) {

@@ -29,6 +29,8 @@
 
 namespace collapsar {
 
+class Compaction;
+
 class Collapse {
  public:
   // One scan, and collapse if it succeeds. Owned by the asker, one at a time per object.
@@ -47,7 +49,8 @@ class Collapse {
     bool attempted = false;
   };
 
-  Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim, Split& split);
+  Collapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
+           Compaction& compaction, Split& split);
   ~Collapse();
   // Requires: mmap_lock of the mm held for read by the asker, whose hold passes to the request; still held at the end
   // iff !mmap_lock_dropped.
@@ -87,6 +90,7 @@ class Collapse {
   PageFault& faults_;
   PageLocks& locks_;
   Reclaim& reclaim_;
+  Compaction& compaction_;
   Split& split_;
   std::vector<std::unique_ptr<Context>> contexts_;
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "models/kernel/collapse.h"
+#include "models/kernel/huge_alloc.h"
 
 namespace collapsar {
 
@@ -13,6 +14,7 @@ struct Collapse::Context {
       : collapse(owner),
         kernel(owner.kernel_),
         number(std::uint32_t(number_of_context)),
+        huge_search(owner.kernel_, owner.reclaim_, owner.compaction_),
         bulk(owner.kernel_.queue, owner.kernel_.dram) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -27,7 +29,7 @@ struct Collapse::Context {
   // --- 1: allocate; no lock ---
   void begin_alloc();
   void alloc_done();
-  void reclaim_done();
+  void search_done();
   bool try_alloc(AllocLevel level);
   void use_new_page();
   void give_up_alloc();
@@ -85,6 +87,7 @@ struct Collapse::Context {
   std::uint32_t present_pages() const;  // PTEs of the detached table that map a page of their own
   // `step`: its name where it is drawn; that of the phase if none is given.
   void spend(Duration work, Duration KhugepagedStats::*phase, Event& end, std::string_view step = {});
+  void account(Duration work, Duration KhugepagedStats::*phase, std::string_view step = {});  // without its time
   TimedRwLock::Waiter& wait_for(Event& granted);
   ScanResult revalidate();
   void put_back(Pfn folio);
@@ -124,14 +127,14 @@ struct Collapse::Context {
     std::uint64_t before;
   };
   TimedRwLock::Waiter waiter;
-  Reclaim::DirectReclaim direct_reclaim;
+  HugeAlloc huge_search;
   BulkCopy bulk;
   std::vector<Pfn> slice_sources;  // for `bulk`: of the entries of the slice; kNoPfn: cleared
 
   Event pte_table_free_ = event<&Context::begin_scan>(this, "collapse.pte_table_free", Phase::kernel);
   Event scan_ = event<&Context::scan_done>(this, "collapse.scan", Phase::kernel);
   Event alloc_ = event<&Context::alloc_done>(this, "collapse.alloc", Phase::kernel);
-  Event reclaim_ = event<&Context::reclaim_done>(this, "collapse.reclaim", Phase::kernel);
+  Event search_ = event<&Context::search_done>(this, "collapse.search", Phase::kernel);
   Event read_lock_ = event<&Context::begin_revalidate>(this, "collapse.read_lock", Phase::kernel);
   Event revalidate_ = event<&Context::revalidate_done>(this, "collapse.revalidate", Phase::kernel);
   Event swap_in_ = event<&Context::swap_in_done>(this, "collapse.swap_in", Phase::kernel);

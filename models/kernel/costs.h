@@ -59,6 +59,9 @@ struct KernelCosts {
   Duration ipi_more = ns(200);         // [S] each further receiver
   Duration ipi_receive = ns(700);      // [M] lost by a receiver: 0.5-1 us
   Duration context_switch = ns(1500);  // [D] pipe ping-pong 3.6 us one way less two system calls and the wake-up
+  // compaction
+  Duration compact_scan = ns(11);    // [X] 2.09 M frames in 19.5 to 27 ms (hardware.md 4.1)
+  Duration migrate_page = ns(3500);  // [D] 3.7 us a page moved [X] (hardware.md 4.1) less copy_page
   // reclaim
   Duration reclaim_page = ns(500);    // [M] one page looked at by reclaim: rmap walk, young bit
   Duration swap_out_page = ns(1000);  // [M] slot, unmap, submit
@@ -102,6 +105,8 @@ struct KernelCosts {
     v("ipi_more", ipi_more, "waiting for each further one");
     v("ipi_receive", ipi_receive, "lost by each receiver");
     v("context_switch", context_switch, "switching threads on a CPU");
+    v("compact_scan", compact_scan, "compaction looking at one frame");
+    v("migrate_page", migrate_page, "compaction: unmapping one page and mapping it again, without copy and flush");
     v("reclaim_page", reclaim_page, "reclaim looking at one page");
     v("swap_out_page", swap_out_page, "unmapping one page and submitting its write");
   }

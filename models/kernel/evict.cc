@@ -62,37 +62,24 @@ void Reclaim::unmap(const MappedAt& at, Pte replacement, Batch& batch) {
   if (old.dirty()) kernel_.memory.frame(kernel_.memory.head_of(at.pfn)).set(Frame::kDirty);
   *at.entry = replacement;
   rmap_.drop_mapping(*at.mm, old);
-  const VirtRange page{at.va, at.va + kPageBytes};
-  note_flush(*at.mm, page, batch);
+  batch.flushes.note(at.mm->asid(), {at.va, at.va + kPageBytes});
 }
 
 void Reclaim::flush(Batch& batch) {
-  for (const Batch::Flush& f : batch.flushes) {
-    batch.extra += kernel_.shootdown.flush_duration(f.mm->asid(), f.range, PageSize::k4K, batch.cpu);
-    kernel_.shootdown.flush(f.mm->asid(), f.range, PageSize::k4K, batch.cpu, false);
-  }
-  batch.flushes.clear();
+  batch.extra += batch.flushes.duration(kernel_, batch.cpu);
+  batch.flushes.flush(kernel_, batch.cpu);
 }
 
 // A huge PMD goes as it is.
 void Reclaim::unmap_huge(const MappedAt& at, Batch& batch) {
   rmap_.zap_huge(*at.mm, at.va);
-  note_flush(*at.mm, {at.va, at.va + kHugeBytes}, batch);
-}
-
-void Reclaim::note_flush(AddressSpace& mm, VirtRange range, Batch& batch) {
-  for (Batch::Flush& f : batch.flushes) {
-    if (f.mm != &mm) continue;
-    f.range = {std::min(f.range.start, range.start), std::max(f.range.end, range.end)};
-    return;
-  }
-  batch.flushes.push_back({&mm, range});
+  batch.flushes.note(at.mm->asid(), {at.va, at.va + kHugeBytes});
 }
 
 void Reclaim::unmap_file(Pfn head, Batch& batch) {
   const std::uint64_t pages = lru_.pages_of(head);
   for (Pfn page = head; page < head + pages; ++page)
-    rmap_.unmap_file_page(page, [&](AddressSpace& mm, VirtRange range) { note_flush(mm, range, batch); });
+    rmap_.unmap_file_page(page, [&](AddressSpace& mm, VirtRange range) { batch.flushes.note(mm.asid(), range); });
 }
 
 Reclaim::Verdict Reclaim::drop_file(Pfn pfn, std::vector<MappedAt>& mappings, Batch& batch) {

@@ -7,6 +7,7 @@
 //     at take_lock(), as VM_FAULT_RETRY does.
 #pragma once
 
+#include "models/kernel/huge_alloc.h"
 #include "models/kernel/page_fault.h"
 
 namespace collapsar {
@@ -14,7 +15,11 @@ namespace collapsar {
 constexpr std::uint64_t bits_if(bool condition, std::uint64_t bits) { return condition ? bits : 0; }
 
 struct PageFault::Context {
-  explicit Context(PageFault& owner) : fault(owner), kernel(owner.kernel_), copy(kernel.queue, kernel.dram) {}
+  explicit Context(PageFault& owner)
+      : fault(owner),
+        kernel(owner.kernel_),
+        copy(kernel.queue, kernel.dram),
+        huge_search(kernel, owner.reclaim_, owner.compaction_) {}
 
   // page_fault.cc: entry, locks, dispatch, end
   void begin(FaultRequest& asked, AddressSpace* space, bool exception);
@@ -63,7 +68,10 @@ struct PageFault::Context {
   void huge_zero_cleared();
   void install_huge_zero();
   void huge_alloc();
-  bool take_huge_page(FrameUse use, bool& may_reclaim);
+  void get_huge_page(FrameUse use);
+  void huge_found();
+  void use_huge_page(Pfn found, FrameUse use);
+  void no_huge_anon();
   void huge_cleared();
   void install_huge();
   void clear_huge_zero();
@@ -109,7 +117,7 @@ struct PageFault::Context {
   // fault_shmem.cc: shared memory that is not in the page cache
   void shmem_missing(std::uint64_t index);
   bool wants_huge_shmem(std::uint64_t index) const;
-  void huge_shmem_alloc();
+  void no_huge_shmem();
   void huge_shmem_cleared();
   void shmem_cleared();
   void shmem_swapped(SwapSlot slot);
@@ -149,13 +157,13 @@ struct PageFault::Context {
   bool may_look_around = false;  // do_fault_around() comes before the page is made or read, once
   bool over_charge = false;      // the control group has no room for the huge page
   bool over_huge_zero = false;   // the huge page takes the place of the huge zero page
-  bool huge_reclaimed = false;   // one direct reclaim for a huge page is all there is
   bool got_huge = false, got_cow = false;
   Pfn page = kNoPfn, source = kNoPfn, file_page = kNoPfn;
   Pte seen{};  // the entry when the decision was made
   BulkCopy copy;
   TimedRwLock::Waiter waiter{};
   Reclaim::DirectReclaim direct_reclaim{};
+  HugeAlloc huge_search;
 
 #define COLLAPSAR_FAULT_EVENT(member, method) \
   Event member = event<&Context::method>(this, "fault." #method, Phase::kernel)
@@ -168,6 +176,7 @@ struct PageFault::Context {
   COLLAPSAR_FAULT_EVENT(spurious_, resolved);
   COLLAPSAR_FAULT_EVENT(huge_zero_cleared_, huge_zero_cleared);
   COLLAPSAR_FAULT_EVENT(huge_zero_ready_, install_huge_zero);
+  COLLAPSAR_FAULT_EVENT(huge_found_, huge_found);
   COLLAPSAR_FAULT_EVENT(huge_cleared_, huge_cleared);
   COLLAPSAR_FAULT_EVENT(huge_ready_, install_huge);
   COLLAPSAR_FAULT_EVENT(take_over_huge_ready_, take_over_huge);

@@ -79,32 +79,43 @@ void PageFault::Context::install_huge_zero() {
   resolved();
 }
 
-void PageFault::Context::huge_alloc() {
-  bool may_reclaim = false;
-  if (take_huge_page(FrameUse::anon, may_reclaim))
-    return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
-  kernel.stats.vmstat.thp_fault_fallback_charge += over_charge;
-  if (!may_reclaim) return fall_back();
-  reclaim_memory(kHugePages);
-}
+void PageFault::Context::huge_alloc() { get_huge_page(FrameUse::anon); }
 
-// `page` for 2 MiB, as hard as khugepaged.md 7.2 tries. False: none to be had, or, with `may_reclaim`, one direct
-// reclaim could help; that is asked for once per fault.
-bool PageFault::Context::take_huge_page(FrameUse use, bool& may_reclaim) {
-  const Effort effort = effort_of(kernel.config.thp.defrag, vma->is(Vma::kHugePage));
+// `page` for 2 MiB, as hard as khugepaged.md 7.2 tries; has_huge_page() or no_huge_page() goes on, now or later.
+void PageFault::Context::get_huge_page(FrameUse use) {
+  const bool is_madvised = vma->is(Vma::kHugePage);
+  const Effort effort = effort_of(kernel.config.thp.defrag, is_madvised);
   PhysicalMemory& memory = kernel.memory;
   auto pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::low);
-  if (!pfn && effort != Effort::none && !timeless) fault.reclaim_.wake_kswapd();
+  if (!pfn && effort == Effort::kswapd && !timeless) {
+    fault.reclaim_.wake_kswapd();
+    fault.compaction_.wake_kcompactd();
+  }
   if (!pfn && effort == Effort::reclaim) pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::min);
-  may_reclaim = !pfn && effort == Effort::reclaim && !timeless && !std::exchange(huge_reclaimed, true);
-  if (!pfn) return false;
-  page = *pfn;
-  over_charge = !kernel.memcgs.try_charge(*mm, page, kHugePages);
+  if (pfn || effort != Effort::reclaim || timeless) return use_huge_page(pfn.value_or(kNoPfn), use);
+  huge_search.start({.done = &huge_found_,
+                     .use = use,
+                     .no_retry = !is_madvised,  // `always` outside madvised areas: __GFP_NORETRY
+                     .cpu = request->cpu,
+                     .sleeper = request->task});
+}
+
+void PageFault::Context::huge_found() { use_huge_page(huge_search.page(), huge_search.use()); }
+
+void PageFault::Context::use_huge_page(Pfn found, FrameUse use) {
+  page = found;
+  over_charge = page != kNoPfn && !kernel.memcgs.try_charge(*mm, page, kHugePages);
   if (over_charge) give_back(std::exchange(page, kNoPfn));
-  if (over_charge) return false;
+  if (page == kNoPfn) return use == FrameUse::anon ? no_huge_anon() : no_huge_shmem();
   kernel.stats.vmstat.pgalloc += kHugePages;
   if (!timeless) fault.reclaim_.wake_kswapd_if_low();
-  return true;
+  if (use == FrameUse::anon) return clear(page, kHugePages, huge_cleared_, &Context::huge_cleared);
+  clear(page, kHugePages, huge_shmem_cleared_, &Context::huge_shmem_cleared);
+}
+
+void PageFault::Context::no_huge_anon() {
+  kernel.stats.vmstat.thp_fault_fallback_charge += over_charge;
+  fall_back();
 }
 
 void PageFault::Context::huge_cleared() {

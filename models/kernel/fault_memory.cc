@@ -64,8 +64,7 @@ void PageFault::Context::reclaim_memory(std::uint64_t pages) {
 
 void PageFault::Context::reclaimed() {
   wake();
-  const bool for_huge = direct_reclaim.pages_wanted >= kHugePages;
-  if (!direct_reclaim.made_progress && !for_huge && !may_get_table()) fault.reclaim_.out_of_memory(mm->pid(), 1);
+  if (!direct_reclaim.made_progress && !may_get_table()) fault.reclaim_.out_of_memory(mm->pid(), 1);
   at_pmd();
 }
 

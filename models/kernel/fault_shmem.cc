@@ -6,7 +6,7 @@ namespace collapsar {
 
 // shmem_get_folio(): a huge page by policy, else a small one.
 void PageFault::Context::shmem_missing(std::uint64_t index) {
-  if (wants_huge_shmem(index)) return huge_shmem_alloc();
+  if (wants_huge_shmem(index)) return get_huge_page(FrameUse::file);
   if (take_page(FrameUse::file)) clear(page, 1, shmem_cleared_, &Context::shmem_cleared);
 }
 
@@ -17,11 +17,7 @@ bool PageFault::Context::wants_huge_shmem(std::uint64_t index) const {
   return cache().is_block_empty(vma->file, index, /*swap_counts=*/true);
 }
 
-void PageFault::Context::huge_shmem_alloc() {
-  bool may_reclaim = false;
-  if (take_huge_page(FrameUse::file, may_reclaim))
-    return clear(page, kHugePages, huge_shmem_cleared_, &Context::huge_shmem_cleared);
-  if (may_reclaim) return reclaim_memory(kHugePages);
+void PageFault::Context::no_huge_shmem() {
   ++kernel.stats.vmstat.thp_file_fallback;
   kernel.stats.vmstat.thp_file_fallback_charge += over_charge;
   no_huge = true;

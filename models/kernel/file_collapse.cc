@@ -10,12 +10,13 @@
 namespace collapsar {
 
 FileCollapse::FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-                           FileTables& tables)
+                           Compaction& compaction, FileTables& tables)
     : kernel_(kernel),
       rmap_(rmap),
       faults_(faults),
       locks_(locks),
       reclaim_(reclaim),
+      compaction_(compaction),
       tables_(tables),
       writeback_(kernel, rmap) {}
 
@@ -67,13 +68,16 @@ void FileCollapse::Context::alloc_done() {
   const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
   if (!may_reclaim) return give_up_alloc();
   if (try_alloc(AllocLevel::min)) return use_new_page();
-  direct_reclaim = {.done = &reclaim_, .pages_wanted = kHugePages, .cpu = request->cpu};
-  collapse.reclaim_.direct_reclaim(direct_reclaim);
+  huge_search.start(
+      {.done = &search_, .use = FrameUse::file, .cpu = request->cpu, .takes_cpu = true, .is_daemon = by_khugepaged()});
 }
 
-void FileCollapse::Context::reclaim_done() {
-  if (try_alloc(AllocLevel::min)) return use_new_page();
-  give_up_alloc();
+void FileCollapse::Context::search_done() {
+  account(huge_search.cost(), &KhugepagedStats::cpu_alloc);
+  head = huge_search.page();
+  if (head == kNoPfn) return give_up_alloc();
+  kernel.stats.vmstat.pgalloc += kHugePages;
+  use_new_page();
 }
 
 bool FileCollapse::Context::try_alloc(AllocLevel level) {
@@ -94,7 +98,7 @@ void FileCollapse::Context::use_new_page() {
   next_index = 0;
   taken.clear();
   holes.clear();
-  flushes.clear();
+  flushes = {};
   sources.fill(kNoPfn);
   gather();
 }
@@ -168,19 +172,10 @@ ScanResult FileCollapse::Context::take_locked(Pfn pfn) {
   const Frame& frame = kernel.memory.frame(pfn);
   if (frame.is(Frame::kHead)) return ScanResult::PTE_MAPPED_HUGEPAGE;
   if (!collapse.reclaim_.isolate(pfn)) return ScanResult::DEL_PAGE_LRU;
-  collapse.rmap_.unmap_file_page(pfn, [&](AddressSpace& where, VirtRange range) { note_unmapped(where, range); });
+  collapse.rmap_.unmap_file_page(pfn, [&](AddressSpace& where, VirtRange range) { flushes.note(where.asid(), range); });
   if (!collapse.rmap_.has_extra_references(pfn) && !frame.is(Frame::kSwapCache)) return ScanResult::SUCCEED;
   collapse.reclaim_.putback(pfn);
   return ScanResult::PAGE_COUNT;
-}
-
-void FileCollapse::Context::note_unmapped(AddressSpace& where, VirtRange range) {
-  for (Flush& f : flushes) {
-    if (f.mm != &where) continue;
-    f.range = {std::min(f.range.start, range.start), std::max(f.range.end, range.end)};
-    return;
-  }
-  flushes.push_back({&where, range});
 }
 
 // --- what is on swap or not cached ---
@@ -233,14 +228,15 @@ void FileCollapse::Context::file_was_read() {
 // --- helpers ---
 
 void FileCollapse::Context::spend(Duration work, Duration KhugepagedStats::*phase, Event& end) {
-  const std::string_view account = KhugepagedStats::name_of_phase(phase);
-  steps.enter(account, kernel.queue.now(), account, work);
-  cost += work;
-  if (by_khugepaged()) {
-    kernel.stats.khugepaged.*phase += work;
-    kernel.stats.khugepaged.cpu += work;
-  }
+  account(work, phase);
   kernel.cpus.run_kernel(request->cpu, work, end);
+}
+
+void FileCollapse::Context::account(Duration work, Duration KhugepagedStats::*phase) {
+  const std::string_view name = KhugepagedStats::name_of_phase(phase);
+  steps.enter(name, kernel.queue.now(), name, work);
+  cost += work;
+  if (by_khugepaged()) kernel.stats.khugepaged.add(phase, work);
 }
 
 void FileCollapse::Context::end_spans(std::string_view result) {

@@ -24,6 +24,8 @@
 
 namespace collapsar {
 
+class Compaction;
+
 class FileCollapse {
  public:
   // One scan, and collapse if it succeeds. Owned by the asker, one at a time per object.
@@ -46,7 +48,7 @@ class FileCollapse {
   };
 
   FileCollapse(KernelContext& kernel, Rmap& rmap, PageFault& faults, PageLocks& locks, Reclaim& reclaim,
-               FileTables& tables);
+               Compaction& compaction, FileTables& tables);
   ~FileCollapse();
   void scan_and_collapse(Request& request);
   void cut_spans();  // what is under way is drawn up to now
@@ -65,6 +67,7 @@ class FileCollapse {
   PageFault& faults_;
   PageLocks& locks_;
   Reclaim& reclaim_;
+  Compaction& compaction_;
   FileTables& tables_;
   FileWriteback writeback_;
   std::vector<std::unique_ptr<Context>> contexts_;

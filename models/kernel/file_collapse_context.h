@@ -8,6 +8,8 @@
 #pragma once
 
 #include "models/kernel/file_collapse.h"
+#include "models/kernel/flush_list.h"
+#include "models/kernel/huge_alloc.h"
 #include "models/kernel/huge_copy.h"
 
 namespace collapsar {
@@ -18,6 +20,7 @@ struct FileCollapse::Context {
         kernel(owner.kernel_),
         number(std::uint32_t(number_of_context)),
         cache(*owner.kernel_.page_cache),
+        huge_search(owner.kernel_, owner.reclaim_, owner.compaction_),
         copy(owner.kernel_) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -29,7 +32,7 @@ struct FileCollapse::Context {
   void scan_done();
   // --- allocate ---
   void alloc_done();
-  void reclaim_done();
+  void search_done();
   bool try_alloc(AllocLevel level);
   void use_new_page();
   void give_up_alloc();
@@ -63,8 +66,8 @@ struct FileCollapse::Context {
   bool by_khugepaged() const { return request->owner == LockOwner::khugepaged; }
   bool is_shmem() const { return PageCache::is_shmem(request->file); }
   FileTables::Asker asker() const { return {request->mm, request->base, by_khugepaged(), request->cpu}; }
-  void note_unmapped(AddressSpace& where, VirtRange range);
   void spend(Duration work, Duration KhugepagedStats::*phase, Event& end);
+  void account(Duration work, Duration KhugepagedStats::*phase);  // without its time
   void finish(ScanResult result);
   void end_spans(std::string_view result);
   void record() const;
@@ -82,19 +85,15 @@ struct FileCollapse::Context {
   std::vector<std::uint64_t> holes;
   std::vector<Pfn> reading;  // pages of a file, locked until they are read
   std::array<Pfn, kHugePages> sources{};
-  struct Flush {
-    AddressSpace* mm;
-    VirtRange range;
-  };
-  std::vector<Flush> flushes;  // one per address space
+  FlushList flushes;
   ScanResult why_rollback = ScanResult::FAIL;
   Duration cost{};
-  Reclaim::DirectReclaim direct_reclaim;
+  HugeAlloc huge_search;
   HugeCopy copy;
 
   Event scan_ = event<&Context::scan_done>(this, "file_collapse.scan", Phase::kernel);
   Event alloc_ = event<&Context::alloc_done>(this, "file_collapse.alloc", Phase::kernel);
-  Event reclaim_ = event<&Context::reclaim_done>(this, "file_collapse.reclaim", Phase::kernel);
+  Event search_ = event<&Context::search_done>(this, "file_collapse.search", Phase::kernel);
   Event gather_ = event<&Context::gathered>(this, "file_collapse.gather", Phase::kernel);
   Event swap_in_ = event<&Context::swapped_in>(this, "file_collapse.swap_in", Phase::kernel);
   Event read_ = event<&Context::file_was_read>(this, "file_collapse.read", Phase::kernel);

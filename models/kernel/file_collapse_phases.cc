@@ -7,17 +7,12 @@ namespace collapsar {
 // --- 3: the TLBs forget what was unmapped ---
 
 void FileCollapse::Context::begin_flush() {
-  Duration shootdowns{};
-  for (const Flush& f : flushes)
-    shootdowns += kernel.shootdown.flush_duration(f.mm->asid(), f.range, PageSize::k4K, request->cpu);
-  spend(shootdowns, &KhugepagedStats::cpu_flush, flush_);
+  spend(flushes.duration(kernel, request->cpu), &KhugepagedStats::cpu_flush, flush_);
 }
 
 // After a failure too.
 void FileCollapse::Context::flush_done() {
-  for (const Flush& f : flushes)
-    kernel.shootdown.flush(f.mm->asid(), f.range, PageSize::k4K, request->cpu, /*tables_freed=*/false);
-  flushes.clear();
+  flushes.flush(kernel, request->cpu);
   if (why_rollback != ScanResult::SUCCEED) {
     const auto back = std::int64_t(taken.size());
     return spend(kernel.config.costs.isolate_page * back, &KhugepagedStats::cpu_rollback, rollback_);

@@ -1,5 +1,7 @@
 #include "models/kernel/kernel.h"
 
+#include "models/kernel/fragmentation.h"
+
 namespace collapsar {
 
 namespace {
@@ -39,13 +41,14 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
       locks_(context_),
       swap_cache_(context_, rmap_, locks_),
       reclaim_(context_, rmap_, swap_cache_, locks_),
+      compaction_(context_, rmap_, reclaim_, swap_cache_, locks_),
       split_(context_, rmap_, reclaim_),
       history_(queue),
       processes_(context_),
-      faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, split_, entry_),
-      collapse_(context_, rmap_, faults_, locks_, reclaim_, split_),
+      faults_(context_, processes_, rmap_, swap_cache_, locks_, reclaim_, compaction_, split_, entry_),
+      collapse_(context_, rmap_, faults_, locks_, reclaim_, compaction_, split_),
       file_tables_(context_, rmap_, entry_),
-      file_collapse_(context_, rmap_, faults_, locks_, reclaim_, file_tables_),
+      file_collapse_(context_, rmap_, faults_, locks_, reclaim_, compaction_, file_tables_),
       khugepaged_(context_, collapse_, file_collapse_, reclaim_.batches()),
       syscalls_(context_, processes_, rmap_, swap_cache_, reclaim_, split_, faults_, collapse_, file_collapse_,
                 entry_) {
@@ -61,6 +64,10 @@ Kernel::Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice
     memory.raise_min_free_for_thp();  // set_recommended_min_free_kbytes
 }
 
+void Kernel::fragment(const FragmentationConfig& config, std::uint64_t seed) {
+  if (config.any()) fragment_memory(context_, reclaim_, config, seed);
+}
+
 void Kernel::thp_switched() {
   if (hugepage_pmd_enabled(config_, context_.rules)) context_.memory.raise_min_free_for_thp();
   khugepaged_.start_or_stop();
@@ -71,6 +78,7 @@ void Kernel::cut_spans() {
   file_collapse_.cut_spans();
   khugepaged_.cut_spans();
   reclaim_.cut_spans();
+  compaction_.cut_spans();
 }
 
 Kernel::~Kernel() = default;

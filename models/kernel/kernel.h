@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/kernel/collapse.h"
+#include "models/kernel/compaction.h"
 #include "models/kernel/file_collapse.h"
 #include "models/kernel/huge_zero_page.h"
 #include "models/kernel/khugepaged.h"
@@ -19,7 +20,9 @@ class Kernel {
   Kernel(EventQueue& queue, PhysicalMemory& memory, Dram& dram, SwapDevice& swap, TlbShootdown& shootdown,
          CpuPort& cpus, const KernelConfig& config, unsigned page_table_levels);
   ~Kernel();
-  void start() { khugepaged_.start_or_stop(); }  // daemons
+  // Memory in pieces, as after long use (fragmentation.h). Before start().
+  void fragment(const FragmentationConfig& config, std::uint64_t seed);
+  void start() { khugepaged_.start_or_stop(), compaction_.start(); }  // daemons
 
   PageFault& faults() { return faults_; }
   Syscalls& syscalls() { return syscalls_; }
@@ -28,6 +31,7 @@ class Kernel {
   Collapse& collapse() { return collapse_; }
   FileCollapse& file_collapse() { return file_collapse_; }
   Reclaim& reclaim() { return reclaim_; }
+  Compaction& compaction() { return compaction_; }
   Split& split() { return split_; }
   Rmap& rmap() { return rmap_; }
   PageCache& page_cache() { return page_cache_; }
@@ -68,6 +72,7 @@ class Kernel {
   PageLocks locks_;
   SwapCache swap_cache_;
   Reclaim reclaim_;
+  Compaction compaction_;
   Split split_;
   RangeHistory history_;
   Processes processes_;

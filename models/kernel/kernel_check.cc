@@ -121,6 +121,7 @@ void Kernel::Census::count_block(Pfn block) {
     case FrameUse::huge_zero_page:
       in_flight += block != kernel.huge_zero_.page();  // two faults may be making one
       return;
+    case FrameUse::kernel:
     case FrameUse::page_table:
     case FrameUse::free: return;
   }

@@ -145,16 +145,43 @@ struct KhugepagedConfig {
   }
 };
 
+// As /proc/sys/vm: compaction_proactiveness, extfrag_threshold, compact_unevictable_allowed; defaults as there.
+struct CompactionConfig {
+  bool enabled = true;  // CONFIG_COMPACTION
+  std::uint64_t proactiveness = 20;
+  std::uint64_t extfrag_threshold = 500;
+  bool unevictable_allowed = true;
+  template <class V>
+  void describe(V& v) {
+    v("enabled", enabled, "false: a kernel without compaction");
+    v("proactiveness", proactiveness,
+      "0..100: kcompactd keeps the share of free memory that is in pieces below about 110 minus this, in percent; 0: "
+      "not "
+      "unasked");
+    v("extfrag_threshold", extfrag_threshold,
+      "0..1000: below it a failed allocation is blamed on lack of memory, and nothing is compacted");
+    v("unevictable_allowed", unevictable_allowed, "locked memory may be moved");
+  }
+  void validate() const {
+    if (proactiveness > 100)
+      throw std::invalid_argument(fmt::format("proactiveness: {}; the kernel takes 0..100", proactiveness));
+    if (extfrag_threshold > 1000)
+      throw std::invalid_argument(fmt::format("extfrag_threshold: {}; the kernel takes 0..1000", extfrag_threshold));
+  }
+};
+
 struct KernelConfig {
   std::string version = "6.12";
   ThpConfig thp;
   KhugepagedConfig khugepaged;
+  CompactionConfig compaction;
   KernelCosts costs;
   template <class V>
   void describe(V& v) {
     v("version", version, "which kernel's rules are followed: 6.1 | 6.12 | 6.18 | 6.19 | 7.1");
     v("thp", thp, "transparent huge pages, as /sys/kernel/mm/transparent_hugepage");
     v("khugepaged", khugepaged, "as /sys/kernel/mm/transparent_hugepage/khugepaged");
+    v("compaction", compaction, "moving pages together to get free blocks of 2 MiB, as /proc/sys/vm");
     v("costs", costs, "time of each kernel step");
   }
   // What `enabled` comes to for anonymous huge pages.

@@ -35,7 +35,10 @@ struct VmStat {
                 thp_underused_split_page = 0, thp_split_pmd = 0, thp_scan_exceed_none_pte = 0,
                 thp_scan_exceed_swap_pte = 0, thp_scan_exceed_share_pte = 0, thp_file_alloc = 0, thp_file_fallback = 0,
                 thp_file_fallback_charge = 0, thp_file_mapped = 0, thp_zero_page_alloc = 0,
-                thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0;
+                thp_zero_page_alloc_failed = 0, thp_swpout = 0, thp_swpout_fallback = 0, compact_migrate_scanned = 0,
+                compact_free_scanned = 0, compact_isolated = 0, compact_stall = 0, compact_fail = 0,
+                compact_success = 0, compact_daemon_wake = 0, compact_daemon_migrate_scanned = 0,
+                compact_daemon_free_scanned = 0, pgmigrate_success = 0, pgmigrate_fail = 0;
   template <class V>
   void describe(V& v) {
     v("pgfault", pgfault, "count", "page faults");
@@ -76,6 +79,18 @@ struct VmStat {
     v("thp_zero_page_alloc_failed", thp_zero_page_alloc_failed, "count", "huge zero page not to be had");
     v("thp_swpout", thp_swpout, "count", "huge pages swapped out whole");
     v("thp_swpout_fallback", thp_swpout_fallback, "count", "huge pages split to be swapped out");
+    v("compact_stall", compact_stall, "count", "direct compactions");
+    v("compact_success", compact_success, "count", "of these, with a huge page in the end");
+    v("compact_fail", compact_fail, "count", "of these, without");
+    v("compact_migrate_scanned", compact_migrate_scanned, "frames", "looked at for pages to move");
+    v("compact_free_scanned", compact_free_scanned, "frames", "looked at for places to move them to");
+    v("compact_isolated", compact_isolated, "pages", "isolated for compaction, in use and free");
+    v("compact_daemon_wake", compact_daemon_wake, "count", "times kcompactd was woken for an allocation");
+    v("compact_daemon_migrate_scanned", compact_daemon_migrate_scanned, "frames",
+      "of compact_migrate_scanned, by kcompactd");
+    v("compact_daemon_free_scanned", compact_daemon_free_scanned, "frames", "of compact_free_scanned, by kcompactd");
+    v("pgmigrate_success", pgmigrate_success, "pages", "moved to another frame");
+    v("pgmigrate_fail", pgmigrate_fail, "pages", "that could not be moved");
   }
 };
 
@@ -105,6 +120,7 @@ struct KhugepagedStats {
     v("cpu_ns.commit", cpu_commit, "ns", "locks, revalidation and installing");
     v("cpu_ns.rollback", cpu_rollback, "ns", "putting a failed collapse back");
   }
+  void add(Duration KhugepagedStats::*phase, Duration work) { this->*phase += work, cpu += work; }
   static constexpr std::string_view name_of_phase(Duration KhugepagedStats::*phase) {
     if (phase == &KhugepagedStats::cpu_scan) return "scan";
     if (phase == &KhugepagedStats::cpu_alloc) return "alloc";
@@ -124,12 +140,23 @@ inline const std::array<std::string, kScanResults> KhugepagedStats::kScanPaths =
 }();
 
 struct StallStats {
-  Histogram mmap_lock_ns, collapse_ns;
+  Histogram mmap_lock_ns, collapse_ns, compaction_ns;
   template <class V>
   void describe(V& v) {
     v("mmap_lock_ns", mmap_lock_ns, "ns", "waits for mmap_lock or a VMA lock, by anyone but daemons");
     v("collapse_ns", collapse_ns, "ns",
       "of these and of page-table-lock waits, those behind khugepaged or MADV_COLLAPSE");
+    v("compaction_ns", compaction_ns, "ns",
+      "page faults and MADV_COLLAPSE held up by compaction of their own (direct compaction)");
+  }
+};
+
+struct CompactionStats {
+  Duration cpu{}, kcompactd{};
+  template <class V>
+  void describe(V& v) {
+    v("cpu_ns", cpu, "ns", "CPU time of compaction, kcompactd's and everyone else's");
+    v("cpu_ns.kcompactd", kcompactd, "ns", "of this, kcompactd's");
   }
 };
 
@@ -138,6 +165,7 @@ struct KernelStats {
   VmStat vmstat;
   KhugepagedStats khugepaged;
   StallStats stall;
+  CompactionStats compaction;
   std::uint64_t shootdowns = 0, shootdown_ipis = 0;
   template <class V>
   void describe(V& v) {
@@ -145,6 +173,7 @@ struct KernelStats {
     v.group("vmstat", vmstat);
     v.group("khugepaged", khugepaged);
     v.group("stall", stall);
+    v.group("compaction", compaction);
   }
 };
 

@@ -27,6 +27,14 @@ void Memcgs::forget(Pfn block, std::uint64_t pages) {
   }
 }
 
+void Memcgs::moved(Pfn from, Pfn to) {
+  const auto it = charged_.find(from.value);
+  if (it == charged_.end()) return;
+  const MemcgId id = it->second;
+  charged_.erase(it);
+  charged_[to.value] = id;
+}
+
 void free_frames(KernelContext& kernel, Pfn block, unsigned order) {
   kernel.stats.vmstat.pgfree += 1ULL << order;
   kernel.memcgs.uncharge(block, 1ULL << order);

@@ -31,6 +31,8 @@ class Memcgs {
   void uncharge(Pfn block, std::uint64_t pages) {
     if (!charged_.empty()) forget(block, pages);
   }
+  // The page's frame has moved (PhysicalMemory::move_frame).
+  void moved(Pfn from, Pfn to);
   // In pages; zero for an address space without a group.
   std::uint64_t charged(const AddressSpace& mm) const { return mm.memcg == 0 ? 0 : groups_[mm.memcg - 1].charged; }
 

@@ -198,6 +198,11 @@ void PageCache::remove(Pfn pfn) {
   frame.mapping = 0;
 }
 
+void PageCache::moved(Pfn to) {
+  const Frame& frame = kernel_.memory.frame(to);
+  set(files_[frame.mapping], frame.index, Entry::of_page(to));
+}
+
 std::vector<Pfn> PageCache::replace_block(FileId id, std::uint64_t first, Pfn head) {
   std::vector<Pfn> old;
   for (std::uint64_t i = 0; i < kHugePages; ++i) {

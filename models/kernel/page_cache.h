@@ -79,6 +79,8 @@ class PageCache {
   void swap_out(Pfn pfn, SwapSlot slot);
   // The swapped-out pages that the entry of a swapped-out index stands for: 1, or 512 until one of them comes back.
   std::uint64_t pages_of_swap_entry(FileId file, std::uint64_t index) const;
+  // The small page's frame has moved (PhysicalMemory::move_frame).
+  void moved(Pfn to);
   // The page leaves (small or huge). Its frame is the caller's to free.
   void remove(Pfn pfn);
   // Replaces whatever stands in the aligned block by a huge page. Returns the small pages that stood there, each out

@@ -5,13 +5,14 @@
 namespace collapsar {
 
 PageFault::PageFault(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache, PageLocks& locks,
-                     Reclaim& reclaim, Split& split, KhugepagedEntry& khugepaged)
+                     Reclaim& reclaim, Compaction& compaction, Split& split, KhugepagedEntry& khugepaged)
     : kernel_(kernel),
       processes_(processes),
       rmap_(rmap),
       swap_cache_(swap_cache),
       locks_(locks),
       reclaim_(reclaim),
+      compaction_(compaction),
       split_(split),
       khugepaged_(khugepaged),
       timeless_(std::make_unique<Context>(*this)) {
@@ -52,7 +53,7 @@ void PageFault::Context::reset(AddressSpace* space, VirtAddr address, Access kin
   access = kind;
   began = kernel.queue.now();
   lock = Lock::none;
-  retried = waited = no_huge = over_charge = huge_reclaimed = got_huge = got_cow = asleep = false;
+  retried = waited = no_huge = over_charge = got_huge = got_cow = asleep = false;
   page = source = file_page = kNoPfn;
 }
 

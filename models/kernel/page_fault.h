@@ -6,8 +6,7 @@
 //              entry is looked at again; whoever comes too late gives its page back.
 // Simplified:  the pages that fault-around maps besides cost nothing; nobody answers a userfaultfd; no NUMA hinting; the stack grows under mmap_lock held for
 //              read; hugetlb pages come straight from the buddy lists, are private and writable from the start; files
-//              are read by a device without a queue; shared memory comes from swap without readahead; no
-//              compaction: after one direct reclaim a fault that finds no 2 MiB block falls back to 4 KiB.
+//              are read by a device without a queue; shared memory comes from swap without readahead.
 // Time:        costs.fault_*; clears and copies through BulkCopy; lock waits, page-lock waits, device reads and direct
 //              reclaim as they happen.
 // Owns:        one fault context per task.
@@ -26,10 +25,12 @@
 
 namespace collapsar {
 
+class Compaction;
+
 class PageFault : public FaultHandler {
  public:
   PageFault(KernelContext& kernel, Processes& processes, Rmap& rmap, SwapCache& swap_cache, PageLocks& locks,
-            Reclaim& reclaim, Split& split, KhugepagedEntry& khugepaged);
+            Reclaim& reclaim, Compaction& compaction, Split& split, KhugepagedEntry& khugepaged);
   ~PageFault() override;
 
   void handle_fault(FaultRequest& request) override;
@@ -73,6 +74,7 @@ class PageFault : public FaultHandler {
   SwapCache& swap_cache_;
   PageLocks& locks_;
   Reclaim& reclaim_;
+  Compaction& compaction_;
   Split& split_;
   KhugepagedEntry& khugepaged_;
   std::vector<std::unique_ptr<Context>> contexts_;  // by task

@@ -112,7 +112,6 @@ class Reclaim {
   void unmap_huge(const MappedAt& at, Batch& batch);
   void page_out_one(Pfn pfn, Batch& batch);
   void unmap_file(Pfn head, Batch& batch);
-  void note_flush(AddressSpace& mm, VirtRange range, Batch& batch);
   void flush(Batch& batch);
   // kswapd.cc: when
   void next_batch(Worker& worker);

@@ -1,6 +1,7 @@
 // Reclaim's workers and what one batch of theirs did. Private to reclaim.cc, evict.cc and kswapd.cc.
 #pragma once
 
+#include "models/kernel/flush_list.h"
 #include "models/kernel/reclaim.h"
 
 namespace collapsar {
@@ -19,11 +20,7 @@ struct Reclaim::Batch {
   std::uint64_t looked_at = 0;           // entries
   std::uint64_t scanned = 0, freed = 0;  // pages
   Duration extra{};                      // beside reclaim_page for each entry planned
-  struct Flush {
-    AddressSpace* mm;
-    VirtRange range;
-  };
-  std::vector<Flush> flushes{};  // one per address space, in order of appearance
+  FlushList flushes{};
 };
 
 // States: scanning (scan_done_ pending) -> waiting for writes, or the next batch -> finished (idle).

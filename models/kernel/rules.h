@@ -44,6 +44,8 @@ struct Rules {
   bool copy_can_fail;              // all 512 pages are copied before any is released; poison rolls back (COPY_MC)
   bool table_sync_interrupts_all;  // after the flush every CPU is interrupted (tlb_remove_table_sync_one)
   bool flush_frees_tables;         // the flush is marked "page tables freed"
+  // --- compaction ---
+  bool batches_migration;  // a cluster of pages is unmapped, flushed once and then copied (else page by page)
   // --- LRU (mm/swap.c) ---
   std::uint32_t lru_batch_pages;  // new pages that a CPU gathers before they reach their list (PAGEVEC_SIZE)
   // --- MADV_COLLAPSE (6) ---
@@ -119,7 +121,8 @@ inline constexpr std::array<Rules, 5> kRules = [] {
   v6_12.per_vma_locks = true;
   v6_12.copy_can_fail = true;
   v6_12.flush_frees_tables = true;
-  v6_12.lru_batch_pages = 31;  // since 6.10
+  v6_12.lru_batch_pages = 31;      // since 6.10
+  v6_12.batches_migration = true;  // since 6.3
   v6_12.none_pte_errno_is_busy = true;
   v6_12.deferred_list_for_all = true;
   v6_12.drains_lru_for_shmem_collapse = true;

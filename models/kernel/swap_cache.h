@@ -57,6 +57,8 @@ class SwapCache {
   void add(SwapSlot slot, Pfn pfn);
   // Takes a page out and gives up the cache's hold on its slots: the only copy is in memory now, so it is dirty.
   void remove(Pfn pfn);
+  // The page's frame has moved (PhysicalMemory::move_frame).
+  void moved(Pfn to) { index_[kernel_.memory.swap_slot(to)] = to; }
   // The page no longer needs its slot: taken out if no swap entry is left and nothing is written (folio_free_swap).
   bool remove_if_unused(Pfn pfn);
   // The cache is the only user of the page's slots.

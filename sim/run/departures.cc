@@ -29,8 +29,11 @@ constexpr Departure kDepartures[] = {
      "caches: none; every data reference costs a hit, walks read from DRAM"},
     {[](const ExperimentConfig& c, const StatTable&) { return !c.dram.ideal; },
      "dram: refreshes are not postponed; 16 lines of a copy or clear at a time hold their data bus"},
-    {[](const ExperimentConfig&, const StatTable&) { return true; },
-     "memory: one NUMA node and one zone, unfragmented at the start; no compaction"},
+    {[](const ExperimentConfig&, const StatTable&) { return true; }, "memory: one NUMA node and one zone"},
+    {[](const ExperimentConfig& c, const StatTable&) { return !c.memory.fragmentation.any(); },
+     "memory: unfragmented at the start"},
+    {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "vmstat.pgmigrate_success"); },
+     "compaction: pages move in the instant their copy ends, so that no task waits for one"},
     {[](const ExperimentConfig&, const StatTable& s) { return counted(s, "swap.reads") || counted(s, "swap.writes"); },
      "swap: one latency distribution whatever the load; no wear; readahead window of fixed size"},
     {[](const ExperimentConfig&, const StatTable& s) {

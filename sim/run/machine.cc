@@ -39,6 +39,7 @@ Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwi
   }
   kernel_ = std::make_unique<Kernel>(queue_, memory_, dram_, swap_, shootdown_, scheduler_, config_.kernel,
                                      config_.mmu.levels);
+  kernel_->fragment(config_.memory.fragmentation, config_.seed);
   if (switches.record) record(*switches.record);
   connect(switches.check);
 }

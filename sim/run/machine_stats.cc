@@ -48,10 +48,12 @@ struct SchedulerCounts {
 };
 
 struct FreeMemory {
-  std::uint64_t pages;
+  std::uint64_t pages, in_huge_blocks;
   template <class V>
   void describe(V& v) {
     v.gauge("free_bytes", pages * kPageBytes, "bytes", "free memory at the end");
+    v.gauge("free_huge_bytes", in_huge_blocks * kPageBytes, "bytes", "of it, in free blocks of 2 MiB or more");
+    v.gauge_ratio("fragmentation", pages - in_huge_blocks, pages, "share of free memory that no huge page fits into");
   }
 };
 
@@ -170,7 +172,7 @@ StatTable Machine::collect() {
   table.collect("scheduler", scheduler);
   MemoryUse memory = ledger_->total();
   table.collect("memory", memory);
-  FreeMemory free_memory{memory_.free_pages()};
+  FreeMemory free_memory{memory_.free_pages(), memory_.free_pages_in_blocks(kHugeOrder)};
   table.collect("memory", free_memory);
   table.collect("buddy", memory_.stats());
   table.collect("swap", swap_.stats());
@@ -223,6 +225,7 @@ TimePoint Machine::sample() {
   point.rss_bytes = memory.rss() * kPageBytes, point.anon_bytes = memory.anon * kPageBytes;
   point.anon_huge_bytes = memory.huge * kHugeBytes, point.page_tables_bytes = memory.tables * kPageBytes;
   point.swapped_bytes = memory.swapped * kPageBytes, point.free_bytes = memory_.free_pages() * kPageBytes;
+  point.free_huge_bytes = memory_.free_pages_in_blocks(kHugeOrder) * kPageBytes;
   point.wakeups = kernel.khugepaged.wakeups, point.full_scans = kernel.khugepaged.full_scans;
   point.ptes_scanned = kernel.khugepaged.ptes_scanned;
   point.pages_collapsed = kernel.khugepaged.pages_collapsed;
@@ -231,6 +234,7 @@ TimePoint Machine::sample() {
   point.thp_split_pmd = kernel.vmstat.thp_split_pmd, point.thp_split_page = kernel.vmstat.thp_split_page;
   point.lock_stalls = kernel.stall.mmap_lock_ns.count(), point.lock_stall_ns = kernel.stall.mmap_lock_ns.sum();
   point.collapse_stalls = kernel.stall.collapse_ns.count(), point.collapse_stall_ns = kernel.stall.collapse_ns.sum();
+  point.compaction_cpu_ns = rounded_ns(kernel.compaction.cpu);
   point.shootdown_ipis = shootdown_.stats().ipis;
   point.swap_reads = swap_.stats().reads, point.swap_writes = swap_.stats().writes;
   point.dram_reads = dram_.stats().reads, point.dram_writes = dram_.stats().writes;

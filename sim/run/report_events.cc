@@ -18,8 +18,16 @@ namespace collapsar {
 namespace {
 
 // The order of the tracks; what is not named here comes last.
-constexpr std::array<std::string_view, 8> kTracks{"CPU",    "khugepaged",     "MADV_COLLAPSE", "MADV_COLLAPSE of files",
-                                                  "kswapd", "direct reclaim", "MADV_PAGEOUT",  "lock waiters"};
+constexpr std::array<std::string_view, 10> kTracks{"CPU",
+                                                   "khugepaged",
+                                                   "MADV_COLLAPSE",
+                                                   "MADV_COLLAPSE of files",
+                                                   "kswapd",
+                                                   "direct reclaim",
+                                                   "MADV_PAGEOUT",
+                                                   "kcompactd",
+                                                   "direct compaction",
+                                                   "lock waiters"};
 
 std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);

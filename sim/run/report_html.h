@@ -34,6 +34,7 @@ inline constexpr ShownHistogram kShownHistograms[] = {
     {"faults.stall_ns", "Page faults"},
     {"stall.mmap_lock_ns", "Waits for mmap_lock"},
     {"stall.collapse_ns", "Waits behind a collapse"},
+    {"stall.compaction_ns", "Stalls in direct compaction"},
     {"swap.latency", "Swap requests"},
 };
 

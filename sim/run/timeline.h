@@ -14,10 +14,11 @@ struct TimePoint {
   std::uint64_t l1i_misses = 0, l1d_misses = 0, l2_misses = 0, walks = 0, walk_cycles = 0, tlb_stall_cycles = 0;
   std::uint64_t faults_minor = 0, faults_major = 0, faults_huge = 0, faults_cow = 0;
   std::uint64_t rss_bytes = 0, anon_bytes = 0, anon_huge_bytes = 0, page_tables_bytes = 0, swapped_bytes = 0,
-                free_bytes = 0;
+                free_bytes = 0, free_huge_bytes = 0;
   std::uint64_t wakeups = 0, full_scans = 0, ptes_scanned = 0, pages_collapsed = 0, khugepaged_cpu_ns = 0;
   std::uint64_t thp_fault_alloc = 0, thp_collapse_alloc = 0, thp_split_pmd = 0, thp_split_page = 0;
-  std::uint64_t lock_stalls = 0, lock_stall_ns = 0, collapse_stalls = 0, collapse_stall_ns = 0, shootdown_ipis = 0;
+  std::uint64_t lock_stalls = 0, lock_stall_ns = 0, collapse_stalls = 0, collapse_stall_ns = 0, shootdown_ipis = 0,
+                compaction_cpu_ns = 0;
   std::uint64_t swap_reads = 0, swap_writes = 0, dram_reads = 0, dram_writes = 0;
 };
 

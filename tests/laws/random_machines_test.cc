@@ -17,7 +17,8 @@ class RandomConfig {
   std::string text() {
     const std::uint64_t cpus = 1 + random_.below(3), walkers = 1 + random_.below(3);
     std::string out = fmt::format("trace.synthetic:\n{}", patterns());
-    out += fmt::format("memory.size: {}MiB\nseed: {}\n", 4 * (6 + random_.below(12)), random_.below(1000));
+    out += fmt::format("memory: {{size: {}MiB, fragmentation: {}}}\nseed: {}\n", 4 * (6 + random_.below(12)), pieces(),
+                       random_.below(1000));
     out += fmt::format(
         "cpu: {{count: {}, outstanding: {}, window: {}, store_buffer: {}, dependence: {}, interleave: {}, time_slice: "
         "{}us}}\n",
@@ -45,6 +46,12 @@ class RandomConfig {
 
  private:
   std::string pick(const std::vector<std::string>& from) { return from[random_.below(from.size())]; }
+
+  std::string pieces() {
+    if (random_.chance(0.5)) return "{}";
+    return fmt::format("{{unmovable: 0.{}, movable: 0.{}, hybrid: 0.{}, fill: 0.{}, spread: {}}}", random_.below(3),
+                       random_.below(5), random_.below(3), 1 + random_.below(9), pick({"random", "together"}));
+  }
 
   std::string patterns() {
     std::string out;

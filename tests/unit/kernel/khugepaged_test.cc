@@ -92,7 +92,10 @@ TEST_P(KhugepagedByHint, RegistersOnlyForAdvisedMappings) {
 
 class KhugepagedOff : public KhugepagedTest {
  protected:
-  KhugepagedOff() { config.kernel.thp.enabled = ThpEnabled::never; }
+  KhugepagedOff() {
+    config.kernel.thp.enabled = ThpEnabled::never;
+    config.kernel.compaction.proactiveness = 0;  // nor does kcompactd: the agenda stays empty
+  }
 };
 
 TEST_P(KhugepagedOff, DoesNothingAtAll) {
