@@ -107,12 +107,13 @@ void Compaction::defer() {
 
 void Compaction::defer_no_more() { considered_ = defer_shift_ = 0; }
 
-// compaction_restarting(), or the scanners have met since (compact_blockskip_flush).
+// compaction_restarting(); or the scanners have met and kswapd has gone to sleep since (compact_blockskip_flush).
 void Compaction::restart_if_due() {
   const bool waited_longest = defer_shift_ == kMaxDeferShift && considered_ >= 1U << defer_shift_;
-  if (!waited_longest && !begin_anew_) return;
+  const bool kswapd_slept = scanners_met_ && reclaim_.kswapd_sleeps() > sleeps_when_met_;
+  if (!waited_longest && !kswapd_slept) return;
   std::fill(skip_.begin(), skip_.end(), false);
-  begin_anew_ = false;
+  scanners_met_ = false;
   reset_positions();
 }
 
@@ -196,7 +197,8 @@ void Compaction::finish(Run& run, Result result) {
   if (!run.request) stats.kcompactd += run.cost;
   if (result == Result::complete) {
     reset_positions();
-    begin_anew_ = true;
+    scanners_met_ = true;
+    sleeps_when_met_ = reclaim_.kswapd_sleeps();
   }
   if (run.is_proactive) {
     if (fragmentation_score() >= run.score_before) proactive_pause_ = 1U << kMaxDeferShift;

@@ -114,7 +114,8 @@ class Compaction {
   std::vector<bool> skip_;                    // by pageblock: a scanner found nothing there (PB_migrate_skip)
   std::uint64_t cached_migrate_[2] = {0, 0};  // pfn where the next run's source scanner starts: async, sync
   std::uint64_t cached_free_ = 0;             // pageblock where its target scanner starts
-  bool begin_anew_ = false;                   // the scanners have met (compact_blockskip_flush)
+  bool scanners_met_ = false;                 // compact_blockskip_flush
+  std::uint64_t sleeps_when_met_ = 0;         // of kswapd
   unsigned considered_ = 0, defer_shift_ = 0;
   unsigned proactive_pause_ = 0;  // ticks left out after a run without effect
   Event proactive_ = event<&Compaction::proactive_tick>(this, "compaction.proactive", Phase::kernel);

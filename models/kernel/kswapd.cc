@@ -130,7 +130,7 @@ void Reclaim::finish(Worker& worker) {
   const Time paid = kernel_.queue.now() + worker.debt;
   draw(worker, worker.kind == Worker::Kind::direct ? paid : kernel_.queue.now());
   switch (worker.kind) {
-    case Worker::Kind::kswapd: return;
+    case Worker::Kind::kswapd: ++kswapd_sleeps_; return;
     case Worker::Kind::page_out: return kernel_.queue.schedule(*worker.done, kernel_.queue.now());
     case Worker::Kind::direct:
       worker.request->made_progress = worker.freed > 0 || worker.others_freed;

@@ -64,6 +64,7 @@ class Reclaim {
   // __GFP_KSWAPD_RECLAIM of a failed attempt: the same, without looking at the low watermark.
   void wake_kswapd();
   bool kswapd_runs() const;
+  std::uint64_t kswapd_sleeps() const { return kswapd_sleeps_; }  // how often it has gone to sleep
   void cut_spans();  // what is under way is drawn up to now
   // For an allocation that failed at AllocLevel::min: reclaims a batch; `done` is scheduled when pages have come free or
   // nothing more can be done (then made_progress is false). One request per object, owned by the caller.
@@ -134,6 +135,7 @@ class Reclaim {
   Split* split_ = nullptr;
   Lru lru_;
   LruBatches batches_;
+  std::uint64_t kswapd_sleeps_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;  // the first is kswapd; the others are a pool
   std::vector<std::unique_ptr<Writing>> writings_;
   std::vector<Writing*> free_writings_;

@@ -271,6 +271,31 @@ TEST(Compaction, BeginsWhereTheLastRunFoundPagesUntilAllHasBeenSeen) {
   EXPECT_LE(b.vm().compact_migrate_scanned - looked_at, looked_at);
 }
 
+TEST(Compaction, PassesOverBlocksThatGaveNothingUntilKswapdHasSlept) {
+  BenchConfig config = machine();
+  config.swap.device = SwapKind::none;  // kswapd finds nothing to do
+  CompactionBench b(config);
+  const TaskId task = b.process();
+  const VirtRange range = checkered(b, task);
+  for (VirtAddr va = range.start + kPageBytes; va < range.end; va += 2 * kPageBytes)
+    ++b.memory.frame(b.frame_of(task, va)).pins;
+  ASSERT_EQ(b.compact().result, Result::complete);
+  const std::uint64_t all = std::exchange(b.vm().compact_migrate_scanned, 0);
+  ASSERT_GT(all, 0U);
+  ASSERT_EQ(b.compact().result, Result::complete);
+  EXPECT_EQ(b.vm().compact_migrate_scanned, 0U);
+
+  std::vector<Pfn> others;
+  while (b.memory.free_pages() > b.memory.watermarks().low)
+    others.push_back(*b.memory.allocate(0, MigrateType::movable, FrameUse::kernel, AllocLevel::reserve));
+  b.kernel.reclaim().wake_kswapd();
+  b.wait(1s);
+  ASSERT_EQ(b.kernel.reclaim().kswapd_sleeps(), 1U);
+  for (const Pfn frame : others) b.memory.free(frame, 0);
+  ASSERT_EQ(b.compact().result, Result::complete);
+  EXPECT_EQ(b.vm().compact_migrate_scanned, all);
+}
+
 // --- who asks ---
 
 // A fault on a madvised range with this `defrag`.
