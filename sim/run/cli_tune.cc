@@ -58,8 +58,8 @@ int run_tune(const Arguments& arguments) {
   const std::uint64_t max_rss = max_rss_of(options);
   const ConfigNode config = config_of(options, "tune", run.search_dirs);
   PointStore store(options.get("out", name_of(config) + ".tune"));
-  store.lock();
   TuneRuns runs(config, options.get("variant", "khugepaged"), store, run);
+  store.lock();
   Tuning tuning;
   {
     ProgressLine line({kMostRuns, "runs at most", "", true}, !options.has("quiet"));

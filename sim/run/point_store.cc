@@ -65,9 +65,7 @@ PointIdentity PointIdentities::of(const Experiment& experiment) {
   return identity;
 }
 
-PointStore::PointStore(const std::string& directory) : directory_(directory), points_(directory_ / "points") {
-  prepare_report_directory(points_);
-}
+PointStore::PointStore(const std::string& directory) : directory_(directory), points_(directory_ / "points") {}
 
 PointStore::~PointStore() {
   if (lock_ >= 0) ::close(lock_);
@@ -75,6 +73,7 @@ PointStore::~PointStore() {
 
 // The kernel gives the lock back when its holder dies.
 void PointStore::lock() {
+  prepare_report_directory(points_);
   const fs::path file = directory_ / ".lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (lock_ < 0) throw ConfigError(fmt::format("--out: {} cannot be written", file.string()));

@@ -38,13 +38,13 @@ PointFiles files_of(const ExperimentResult& result);
 
 class PointStore {
  public:
-  // Makes the directory where it is not there. Throws ConfigError.
+  // Touches nothing: the directory is made by the first lock() or put().
   explicit PointStore(const std::string& directory);
   PointStore(const PointStore&) = delete;
   PointStore& operator=(const PointStore&) = delete;
   ~PointStore();
 
-  // For the time of a sweep: a second one in the same directory is refused. Removes unfinished points.
+  // For the time of a sweep: a second one in the same directory is refused. Removes unfinished points. Throws ConfigError.
   void lock();
   bool has(const PointIdentity& point) const;
   void put(const PointIdentity& point, const PointFiles& files) const;

@@ -147,6 +147,7 @@ TEST_F(SweepTest, APointThatCannotGoOnLeavesTheOthersAlone) {
 
 TEST_F(SweepTest, TwoSweepsInOneDirectoryAreRefused) {
   PointStore first(path("shared")), second(path("shared"));
+  EXPECT_FALSE(fs::exists(path("shared")));  // nothing to leave behind where the sweep is refused before it begins
   first.lock();
   EXPECT_THAT(refusal_of([&] { second.lock(); }), HasSubstr("another sweep is at work in"));
 }
