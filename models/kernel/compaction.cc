@@ -53,6 +53,10 @@ void Compaction::draw(const Run& run, std::string_view result) const {
                        SpanNote::word("result", result)}});
 }
 
+bool Compaction::at_rest() const {
+  return std::ranges::none_of(runs_, [](const auto& run) { return run->busy; });
+}
+
 void Compaction::cut_spans() {
   for (const auto& run : runs_)
     if (run->busy) draw(*run, "not finished");
@@ -71,6 +75,10 @@ std::int64_t Compaction::fragmentation_index() const {
   const std::uint64_t blocks = kernel_.memory.free_blocks(0);
   if (blocks == 0) return 0;
   return 1000 - std::int64_t((1000 + kernel_.memory.free_pages() * 1000 / kHugePages) / blocks);
+}
+
+bool Compaction::is_ready() const {
+  return suitable() != Result::skipped && kernel_.memory.free_pages() >= kernel_.memory.watermarks().high + kGap;
 }
 
 Compaction::Result Compaction::suitable() const {
@@ -95,17 +103,17 @@ std::uint64_t Compaction::proactive_mark() const {
 // --- after failures: 1, 2, 4 ... 64 attempts are left out ---
 
 bool Compaction::is_deferred() {
+  if (!is_failing_) return false;
   const unsigned limit = 1U << defer_shift_;
   considered_ = std::min(considered_ + 1, limit);
   return considered_ < limit;
 }
 
 void Compaction::defer() {
+  is_failing_ = true;
   considered_ = 0;
   defer_shift_ = std::min(defer_shift_ + 1, kMaxDeferShift);
 }
-
-void Compaction::defer_no_more() { considered_ = defer_shift_ = 0; }
 
 // compaction_restarting(); or the scanners have met and kswapd has gone to sleep since (compact_blockskip_flush).
 void Compaction::restart_if_due() {
@@ -126,10 +134,10 @@ void Compaction::reset_positions() {
 
 void Compaction::direct(Request& request) {
   request.cost = Duration::zero();
-  request.result = suitable();
-  if (request.result == Result::success && is_deferred()) request.result = Result::deferred;
+  if (!kernel_.config.compaction.enabled) request.result = Result::skipped;
+  else request.result = is_deferred() ? Result::deferred : suitable();
+  if (request.result != Result::skipped) ++vm().compact_stall;
   if (request.result != Result::success) return kernel_.queue.schedule(*request.done, kernel_.queue.now());
-  ++vm().compact_stall;
   Run& run = new_run();
   run.request = &request;
   run.is_sync = request.priority != Priority::async;
@@ -148,10 +156,14 @@ Compaction::Run& Compaction::new_run() {
 // --- kcompactd ---
 
 void Compaction::wake_kcompactd() {
+  if (!kernel_.config.compaction.enabled || has_huge_block()) return;
   Run& run = *runs_.front();
-  if (run.busy || !kernel_.config.compaction.enabled || has_huge_block()) return;
-  if (suitable() != Result::success || is_deferred()) return;
+  if (run.busy) {
+    wants_kcompactd_ = true;
+    return;
+  }
   ++vm().compact_daemon_wake;
+  if (is_deferred() || suitable() != Result::success) return;
   run.is_sync = true;
   run.is_proactive = false;
   begin(run);
@@ -183,7 +195,7 @@ void Compaction::begin(Run& run) {
   reclaim_.batches().drain(cpu_of(run));
   restart_if_due();
   run.migrate = run.is_proactive ? 0 : cached_migrate_[run.is_sync];
-  run.free = run.is_proactive ? kernel_.memory.total_pages() - kHugePages : cached_free_;
+  run.free = run.free_at = run.is_proactive ? kernel_.memory.total_pages() - kHugePages : cached_free_;
   go_on(run);
 }
 
@@ -192,21 +204,18 @@ void Compaction::finish(Run& run, Result result) {
   run.targets.clear();
   run.busy = false;
   draw(run, name_of(result));
-  CompactionStats& stats = kernel_.stats.compaction;
-  stats.cpu += run.cost;
-  if (!run.request) stats.kcompactd += run.cost;
   if (result == Result::complete) {
     reset_positions();
-    scanners_met_ = true;
+    scanners_met_ |= run.request != nullptr;
     sleeps_when_met_ = reclaim_.kswapd_sleeps();
   }
-  if (run.is_proactive) {
-    if (fragmentation_score() >= run.score_before) proactive_pause_ = 1U << kMaxDeferShift;
+  if (run.is_proactive && fragmentation_score() >= run.score_before) proactive_pause_ = 1U << kMaxDeferShift;
+  if (!run.is_proactive && result == Result::success) is_failing_ = false;
+  if (!run.is_proactive && result == Result::complete && run.is_sync) defer();
+  if (!run.request) {
+    if (std::exchange(wants_kcompactd_, false)) wake_kcompactd();
     return;
   }
-  if (result == Result::success) defer_no_more();
-  else if (run.is_sync) defer();
-  if (!run.request) return;
   Request& request = *std::exchange(run.request, nullptr);
   request.result = result;
   request.cost = run.cost;

@@ -8,7 +8,10 @@
 // Simplified:  pages move in the instant their copy ends: a task meets no migration entry, but its TLBs are flushed. No
 //              shortcut through the free lists (fast_isolate_*); a page that cannot be moved is not tried again; a direct
 //              compactor captures no block: it takes it from the free lists like anyone; kcompactd and direct compactors
-//              see each other's skipped pageblocks, but never wait for one another. Smaller huge pages do not exist here.
+//              see each other's skipped pageblocks, but never wait for one another; one whose page table khugepaged is
+//              looking at fails at once. Smaller huge pages do not exist here. Before time 0 (prefault) nothing is
+//              compacted. kcompactd is woken at once, where Linux has kswapd reclaim 4 MiB first. The target scanner takes
+//              frame by frame, without a stride.
 // Time:        compact_scan per frame looked at by either scanner, migrate_page and the copy (BulkCopy) per page moved, and
 //              the flushes: at the expense of who asked, or of kcompactd on a CPU of its own.
 // Owns:        the runs under way, the positions, kcompactd's timer.
@@ -52,16 +55,22 @@ class Compaction {
     Duration cost{};
   };
   void direct(Request& request);
-  // There are enough free pages to compact with: reclaim would add nothing (compaction_ready).
+  // There are enough free pages to begin with.
   bool has_enough_free() const;
+  // Reclaim would add nothing to what compaction can do (compaction_ready).
+  bool is_ready() const;
+  // Somebody has got a huge page after compacting: nothing is put off any more.
+  void allocated() { is_failing_ = false, considered_ = defer_shift_ = 0; }
   // __wakeup_kcompactd for order 9.
   void wake_kcompactd();
-  void cut_spans();  // what is under way is drawn up to now
+  bool at_rest() const;  // nobody's pages are in its hands
+  void cut_spans();      // what is under way is drawn up to now
 
  private:
-  static constexpr std::uint64_t kClusterMax = 32;       // COMPACT_CLUSTER_MAX
-  static constexpr std::uint64_t kGap = 2 * kHugePages;  // compact_gap(9): pages needed beside the watermark
-  static constexpr unsigned kMaxDeferShift = 6;          // COMPACT_MAX_DEFER_SHIFT
+  static constexpr std::uint64_t kClusterMax = 32;            // COMPACT_CLUSTER_MAX
+  static constexpr std::uint64_t kScanStep = 8 * kHugePages;  // frames looked at in one step; ours
+  static constexpr std::uint64_t kGap = 2 * kHugePages;       // compact_gap(9): pages needed beside the watermark
+  static constexpr unsigned kMaxDeferShift = 6;               // COMPACT_MAX_DEFER_SHIFT
   static constexpr Duration kProactivePeriod = std::chrono::milliseconds(500);  // HPAGE_FRAG_CHECK_INTERVAL_MSEC
 
   static constexpr std::uint64_t kProactiveSpan = 10;  // percent between the mark to stop at and that to begin at
@@ -75,7 +84,6 @@ class Compaction {
   bool has_huge_block() const { return kernel_.memory.free_blocks(kHugeOrder) > 0; }
   bool is_deferred();
   void defer();
-  void defer_no_more();
   void restart_if_due();
   void reset_positions();
   void proactive_tick();
@@ -88,6 +96,7 @@ class Compaction {
   void go_on(Run& run);
   std::uint64_t isolate_sources(Run& run);
   std::uint64_t scan_pageblock(Run& run, Pfn end);
+  void take_source(Run& run, Pfn page);
   bool may_scan_sources(Pfn first, const Run& run) const;
   bool is_movable(Pfn pfn) const;
   void note_sources_done(const Run& run);
@@ -116,7 +125,9 @@ class Compaction {
   std::uint64_t cached_free_ = 0;             // pageblock where its target scanner starts
   bool scanners_met_ = false;                 // compact_blockskip_flush
   std::uint64_t sleeps_when_met_ = 0;         // of kswapd
+  bool is_failing_ = false;                   // the last run with full effort has failed (compact_order_failed)
   unsigned considered_ = 0, defer_shift_ = 0;
+  bool wants_kcompactd_ = false;  // woken while it was at work
   unsigned proactive_pause_ = 0;  // ticks left out after a run without effect
   Event proactive_ = event<&Compaction::proactive_tick>(this, "compaction.proactive", Phase::kernel);
 };

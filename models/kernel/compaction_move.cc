@@ -8,6 +8,8 @@ namespace collapsar {
 
 void Compaction::spend(Run& run, Duration work, Event& then) {
   run.cost += work;
+  kernel_.stats.compaction.cpu += work;
+  if (!run.request) kernel_.stats.compaction.kcompactd += work;
   if (run.request && run.request->takes_cpu) kernel_.cpus.run_kernel(run.request->cpu, work, then);
   else kernel_.queue.schedule_after(then, work);
 }
@@ -70,7 +72,7 @@ void Compaction::move(Run& run, Pfn from, Pfn to, FlushList& late) {
     is_locked |= mm.pte_table_locked(va);
   });
   const Frame& frame = kernel_.memory.frame(from);
-  if (is_locked || places != frame.mapcount || frame.extra_references() > 0) {
+  if (is_locked || places != frame.mapcount || frame.extra_references() > 0 || frame.is(Frame::kWriteback)) {
     ++vm().pgmigrate_fail;
     put_back(from);
     return kernel_.memory.free(to, 0);

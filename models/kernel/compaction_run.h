@@ -20,6 +20,7 @@ struct Compaction::Run {
   bool block_gave_pages = false;  // of the pageblock under the source scanner
   std::uint64_t migrate = 0;      // the source scanner's next frame
   std::uint64_t free = 0;         // the target scanner is in the pageblock that begins here; it moves down
+  std::uint64_t free_at = 0;      // its next frame there; within a pageblock it moves up
   std::uint64_t score_before = 0;
   std::vector<Pfn> sources;  // isolated and locked; those before `next` are done with
   std::vector<Pfn> targets;  // set aside; used from the back

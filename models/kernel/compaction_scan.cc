@@ -16,11 +16,11 @@ bool Compaction::is_finished(const Run& run, Result& result) const {
   return run.is_proactive ? fragmentation_score() <= proactive_mark() : has_huge_block();
 }
 
-// One cluster: its sources, frames for them, and the time that finding both took.
+// One cluster: its sources, frames for them, and the time that finding both took; or a stretch without sources.
 void Compaction::go_on(Run& run) {
   std::uint64_t looked_at = 0;
   Result result{};
-  while (run.sources.empty()) {
+  while (run.sources.empty() && looked_at < kScanStep) {
     if (is_finished(run, result)) {
       if (looked_at == 0) return finish(run, result);
       break;
@@ -43,14 +43,13 @@ void Compaction::go_on(Run& run) {
 std::uint64_t Compaction::isolate_sources(Run& run) {
   const Pfn first{align_down(run.migrate, kHugePages)};
   const Pfn end = first + kHugePages;
-  if (run.migrate == first.value) run.block_gave_pages = false;
-  if (!may_scan_sources(first, run)) {
+  if (run.migrate == first.value && !may_scan_sources(first, run)) {
     run.migrate = end.value;
     note_sources_done(run);
     return 0;
   }
+  if (run.migrate == first.value) run.block_gave_pages = false;
   const std::uint64_t looked_at = scan_pageblock(run, end);
-  run.block_gave_pages |= !run.sources.empty();
   if (run.migrate < end.value || run.block_gave_pages) return looked_at;
   skip_[first.value >> kHugeOrder] = true;
   note_sources_done(run);
@@ -65,13 +64,11 @@ std::uint64_t Compaction::scan_pageblock(Run& run, Pfn end) {
   while (run.migrate < end.value && run.sources.size() < kClusterMax) {
     const Pfn at{run.migrate};
     const PhysicalMemory::Block block = kernel_.memory.block_of(at);
-    ++looked_at;
     run.migrate = std::min(block.end().value, end.value);
+    looked_at += run.migrate - at.value;
     if (block.is_free) continue;
     if (is_movable(at)) {
-      reclaim_.isolate(at);
-      locks_.try_lock(at);
-      run.sources.push_back(at);
+      take_source(run, at);
     } else if (gives_up) {
       for (const Pfn page : run.sources) put_back(page);
       run.sources.clear();
@@ -82,7 +79,16 @@ std::uint64_t Compaction::scan_pageblock(Run& run, Pfn end) {
   return looked_at;
 }
 
-// isolation_suitable() and suitable_migration_source(). Proactive runs look everywhere again.
+// With its first page a pageblock belongs to this run: others pass over it (test_and_set_skip).
+void Compaction::take_source(Run& run, Pfn page) {
+  reclaim_.isolate(page);
+  locks_.try_lock(page);
+  run.sources.push_back(page);
+  run.block_gave_pages = true;
+  if (!run.is_proactive) skip_[page.value >> kHugeOrder] = true;
+}
+
+// isolation_suitable() and suitable_migration_source(), asked at the first frame of a pageblock. Proactive runs look everywhere again.
 bool Compaction::may_scan_sources(Pfn first, const Run& run) const {
   if (skip_[first.value >> kHugeOrder] && !run.is_proactive) return false;
   if (kernel_.memory.block_of(first).order >= kHugeOrder) return false;  // free as a whole, or one huge page
@@ -92,7 +98,7 @@ bool Compaction::may_scan_sources(Pfn first, const Run& run) const {
 
 bool Compaction::is_movable(Pfn pfn) const {
   const Frame& frame = kernel_.memory.frame(pfn);
-  constexpr std::uint16_t kStays = Frame::kHead | Frame::kTail | Frame::kLocked | Frame::kWriteback;
+  constexpr std::uint16_t kStays = Frame::kHead | Frame::kTail | Frame::kLocked | Frame::kWriteback | Frame::kPoisoned;
   if (!frame.is(Frame::kLru) || frame.flags & kStays || frame.extra_references() > 0) return false;
   return !frame.is(Frame::kUnevictable) || kernel_.config.compaction.unevictable_allowed;
 }
@@ -112,33 +118,33 @@ std::uint64_t Compaction::isolate_targets(Run& run) {
   const std::uint64_t lowest = align_up(run.migrate, kHugePages);
   while (run.targets.size() < run.sources.size() && run.free >= lowest) {
     const Pfn first{run.free};
+    const bool is_begun = run.free_at != run.free;
     const std::size_t before = run.targets.size();
-    if (may_scan_targets(first, run)) {
-      looked_at += take_targets(run, first);
-      if (run.targets.size() == run.sources.size()) break;  // more may be left here
-      if (run.targets.size() == before) {
-        skip_[first.value >> kHugeOrder] = true;
-        if (!run.is_proactive) cached_free_ = std::min(cached_free_, first.value);
-      }
+    const bool may_scan = is_begun || may_scan_targets(first, run);
+    if (may_scan) looked_at += take_targets(run, first);
+    if (run.targets.size() == run.sources.size()) break;  // more may be left here
+    if (may_scan && !is_begun && run.targets.size() == before) {
+      skip_[first.value >> kHugeOrder] = true;
+      if (!run.is_proactive) cached_free_ = std::min(cached_free_, first.value);
     }
-    run.free -= std::min(run.free, kHugePages);
     if (first.value == 0) break;
+    run.free -= kHugePages;
+    run.free_at = run.free;
   }
   return looked_at;
 }
 
 std::uint64_t Compaction::take_targets(Run& run, Pfn first) {
   std::uint64_t looked_at = 0;
-  for (Pfn at = first; at < first + kHugePages && run.targets.size() < run.sources.size(); ++looked_at) {
+  const std::uint64_t end = first.value + kHugePages;
+  for (; run.free_at < end && run.targets.size() < run.sources.size(); ++looked_at) {
+    const Pfn at{run.free_at};
     const PhysicalMemory::Block block = kernel_.memory.block_of(at);
-    if (!block.is_free) {
-      at = block.end();
-      continue;
-    }
+    run.free_at = block.is_free ? at.value + 1 : block.end().value;
+    if (!block.is_free) continue;
     kernel_.memory.take_frame(at, FrameUse::kernel);
     run.targets.push_back(at);
     ++vm().compact_isolated;
-    at = at + 1;
   }
   return looked_at;
 }

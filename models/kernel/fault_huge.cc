@@ -81,7 +81,7 @@ void PageFault::Context::install_huge_zero() {
 
 void PageFault::Context::huge_alloc() { get_huge_page(FrameUse::anon); }
 
-// `page` for 2 MiB, as hard as khugepaged.md 7.2 tries; has_huge_page() or no_huge_page() goes on, now or later.
+// `page` for 2 MiB, as hard as khugepaged.md 7.2 tries; use_huge_page() goes on, now or later.
 void PageFault::Context::get_huge_page(FrameUse use) {
   const bool is_madvised = vma->is(Vma::kHugePage);
   const Effort effort = effort_of(kernel.config.thp.defrag, is_madvised);

@@ -54,6 +54,7 @@ bool PageFault::Context::ensure_pte_table() {
 // The lock stays; afterwards the fault looks at its PMD again.
 void PageFault::Context::reclaim_memory(std::uint64_t pages) {
   if (timeless) {
+    if (fault.reclaim_.drop_files_now(pages) > 0) return at_pmd();
     busy = false;
     fault.reclaim_.out_of_memory(mm->pid(), 1);
   }

@@ -56,8 +56,7 @@ class Fragmenter {
     shuffle(places);
     std::size_t taken = 0;
     if (with_kernel_page) kernel_.memory.take_frame(first + places[taken++], FrameUse::kernel);
-    const auto wanted = std::uint64_t(std::llround(config_.fill * double(kHugePages)));
-    const std::uint64_t cache_pages = with_cache ? std::clamp<std::uint64_t>(wanted, 1, kHugePages - 2) : 0;
+    const std::uint64_t cache_pages = with_cache ? config_.cache_pages() : 0;
     for (std::uint64_t n = 0; n < cache_pages; ++n) add_cache(first + places[taken++]);
     kernel_.memory.set_pageblock_type(first, with_cache ? MigrateType::movable : MigrateType::unmovable);
   }

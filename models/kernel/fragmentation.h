@@ -4,7 +4,7 @@
 //              within the block. A block with nothing but a page of the kernel is an unmovable pageblock, as grouping by
 //              mobility leaves it; the others are movable ones. The page cache is on the inactive list and clean: it can be
 //              moved, and it goes when memory gets short.
-// Simplified:  the kernel's memory is single pages; nobody uses the page cache of the others or makes more of it.
+// Simplified:  hugetlb pages find only what is left whole, though a machine reserves them at boot; the kernel's memory is single pages; nobody uses the page cache of the others or makes more of it.
 // Time:        none.
 // Source:      kinds of blocks: Panwar, Prasad, Gopinath, "Making Huge Pages Actually Useful" (Illuminator), ASPLOS 2018,
 //              which calls a pageblock with both kinds of pages hybrid; hardware.md 4.2.

@@ -20,12 +20,13 @@ bool HugeAlloc::try_take() {
   return page.has_value();
 }
 
-// A run counts by whether there is a page afterwards, not by what it says of itself.
+// An attempt counts by whether there is a page afterwards, not by what it says of itself.
 bool HugeAlloc::take_after(const Compaction::Request& request) {
   cost_ += request.cost;
   const bool taken = try_take();
-  const bool ran = request.result == Compaction::Result::complete || request.result == Compaction::Result::success;
-  if (ran) ++(taken ? kernel_.stats.vmstat.compact_success : kernel_.stats.vmstat.compact_fail);
+  if (taken) compaction_.allocated();
+  if (request.result != Compaction::Result::skipped)
+    ++(taken ? kernel_.stats.vmstat.compact_success : kernel_.stats.vmstat.compact_fail);
   return taken;
 }
 
@@ -34,7 +35,7 @@ void HugeAlloc::first_compacted() {
   if (take_after(compaction_request_)) return finish();
   const bool is_pointless = result == Compaction::Result::skipped || result == Compaction::Result::deferred;
   if (request_.no_retry && is_pointless) return finish();
-  if (compaction_.has_enough_free()) return compact_again();
+  if (compaction_.is_ready()) return compact_again();
   if (request_.sleeper) kernel_.cpus.task_sleeps(*request_.sleeper);
   direct_reclaim_ = {.done = &reclaimed_, .pages_wanted = kHugePages, .cpu = request_.cpu};
   reclaim_.direct_reclaim(direct_reclaim_);

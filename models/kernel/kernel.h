@@ -57,8 +57,8 @@ class Kernel {
   // with their users. Not at rest (a fault, collapse, system call or swap-out is under way), pages on their way between
   // two holders are tolerated.
   void check(bool at_rest = true);
-  // No system call, swap-out or swap request is under way.
-  bool at_rest() const { return syscalls_.at_rest() && context_.swap.in_flight() == 0; }
+  // No system call, swap-out, swap request or compaction is under way.
+  bool at_rest() const { return syscalls_.at_rest() && context_.swap.in_flight() == 0 && compaction_.at_rest(); }
 
  private:
   struct Census;

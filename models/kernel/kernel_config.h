@@ -159,7 +159,8 @@ struct CompactionConfig {
       "not "
       "unasked");
     v("extfrag_threshold", extfrag_threshold,
-      "0..1000: below it a failed allocation is blamed on lack of memory, and nothing is compacted");
+      "0..1000: up to this fragmentation index a failed allocation is blamed on lack of memory, and nothing is "
+      "compacted");
     v("unevictable_allowed", unevictable_allowed, "locked memory may be moved");
   }
   void validate() const {

@@ -150,6 +150,13 @@ void MemoryCalls::free_entries(AddressSpace&, VirtAddr va, Pte& first, std::uint
 
 // --- COLD, PAGEOUT ---
 
+void MemoryCalls::let_go(const SyscallEffect& effect) {
+  for (const Pfn head : effect.page_out) {
+    --kernel_.memory.frame(head).pins;
+    rmap_.free_if_unused(head);
+  }
+}
+
 int MemoryCalls::make_cold(AddressSpace& mm, VirtRange part, bool page_out, SyscallEffect& effect) {
   for_each_block(part, [&](VirtRange block) {
     const Pte* pmd = mm.table().pmd(block.start);
@@ -185,8 +192,10 @@ void MemoryCalls::make_page_cold(VirtAddr va, Pte& first, std::uint64_t length, 
   Frame& folio = kernel_.memory.frame(head);
   folio.clear(Frame::kReferenced);
   if (folio.is(Frame::kUnevictable)) return;
-  if (page_out) effect.page_out.push_back(head);
-  else if (folio.is(Frame::kLru)) reclaim_.deactivate(head);
+  if (page_out) {
+    ++folio.pins;
+    effect.page_out.push_back(head);
+  } else if (folio.is(Frame::kLru)) reclaim_.deactivate(head);
 }
 
 }  // namespace collapsar

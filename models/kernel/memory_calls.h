@@ -63,7 +63,7 @@ struct SyscallEffect {
     Access access;
   };
   std::vector<Populate> populate;
-  std::vector<Pfn> page_out;
+  std::vector<Pfn> page_out;  // heads, pinned until let_go()
 };
 
 class MemoryCalls {
@@ -83,6 +83,8 @@ class MemoryCalls {
   void leave(AddressSpace& mm);
   // Does it, all at once. Sets request.error, .new_task and, for mmap without an address, .address.
   SyscallEffect apply(SyscallRequest& request, AddressSpace& mm);
+  // Unpins what is to be paged out: nothing happens between this and Reclaim::page_out().
+  void let_go(const SyscallEffect& effect);
 
  private:
   struct Entries {

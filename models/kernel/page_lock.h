@@ -1,4 +1,4 @@
-// PageLocks: sleeping on a locked page (swap I/O under way) until it is unlocked.
+// PageLocks: sleeping on a locked page (swap I/O, collapse or migration under way) until it is unlocked.
 #pragma once
 
 #include <tsl/robin_map.h>

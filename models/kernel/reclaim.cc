@@ -142,6 +142,20 @@ void Reclaim::settle(Pfn pfn, Verdict verdict) {
   }
 }
 
+std::uint64_t Reclaim::drop_files_now(std::uint64_t pages) {
+  std::uint64_t dropped = 0;
+  while (dropped < pages) {
+    const Pfn pfn = lru_.tail(Lru::Kind::file, false);
+    if (pfn == kNoPfn) break;
+    const Frame& frame = kernel_.memory.frame(pfn);
+    if (frame.is(Frame::kHead) || frame.is(Frame::kDirty) || frame.mapcount > 0 || frame.pins > 0) break;
+    kernel_.page_cache->remove(pfn);
+    rmap_.free_if_unused(pfn);
+    ++dropped;
+  }
+  return dropped;
+}
+
 void Reclaim::out_of_memory(std::uint32_t pid, std::uint64_t pages) const {
   const auto mib = [](std::uint64_t n) {
     return fmt::format("{:.1f} MiB", double(n) * double(kPageBytes) / double(kMiB));

@@ -65,7 +65,7 @@ class Reclaim {
   void wake_kswapd();
   bool kswapd_runs() const;
   std::uint64_t kswapd_sleeps() const { return kswapd_sleeps_; }  // how often it has gone to sleep
-  void cut_spans();  // what is under way is drawn up to now
+  void cut_spans();                                               // what is under way is drawn up to now
   // For an allocation that failed at AllocLevel::min: reclaims a batch; `done` is scheduled when pages have come free or
   // nothing more can be done (then made_progress is false). One request per object, owned by the caller.
   struct DirectReclaim {
@@ -78,6 +78,8 @@ class Reclaim {
   // Swaps these pages out now (MADV_PAGEOUT); `done` when all writes are complete. Pages that cannot go are skipped.
   // Returns CPU cost.
   Duration page_out(const std::vector<Pfn>& pages, Event& done);
+  // Before time 0, free of it: clean pages of files that nobody maps go, up to so many. Returns how many.
+  std::uint64_t drop_files_now(std::uint64_t pages);
   // Memory is gone and nothing can be reclaimed: throws SimulationError that says who asked, how much, what would help.
   [[noreturn]] void out_of_memory(std::uint32_t pid, std::uint64_t pages) const;
 

@@ -11,7 +11,7 @@
 // Invariants:
 //  1. The cache is one user of each slot it holds, beside the swap entries.
 //  2. A frame has kSwapCache iff it is indexed; a compound page is indexed with all its 512 slots, its head says so.
-//  3. kLocked: being read. kWriteback: being written; it may be mapped meanwhile, and keeps its slot until the end.
+//  3. kLocked: being read (or moved, by compaction). kWriteback: being written; it may be mapped meanwhile, and keeps its slot until the end.
 #pragma once
 
 #include <tsl/robin_map.h>

@@ -158,6 +158,7 @@ void SyscallTable::Context::flushed() {
   if (effect.needs_flush)
     kernel.shootdown.flush(mm->asid(), effect.flush, effect.stride, request->cpu, effect.tables_freed);
   unlock();
+  table.calls_.let_go(effect);
   if (effect.page_out.empty()) return next_populate();
   writing = true;
   kernel.queue.schedule_after(next_populate_, table.reclaim_.page_out(effect.page_out, written_));
@@ -222,6 +223,7 @@ void SyscallTable::syscall_now(SyscallRequest& request) {
   if (!mm) return;
   if (request.op == SyscallRequest::Op::exec || request.op == SyscallRequest::Op::exit) calls_.leave(*mm);
   const SyscallEffect effect = calls_.apply(request, *mm);
+  calls_.let_go(effect);  // before time 0 nothing is paged out
   for (const SyscallEffect::Populate& part : effect.populate)
     for (VirtAddr va = part.range.start; va < part.range.end; va += kPageBytes) faults_.fault_now(*mm, va, part.access);
 }

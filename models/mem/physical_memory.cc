@@ -43,12 +43,19 @@ void FragmentationConfig::validate() const {
       throw std::invalid_argument(fmt::format("{}: {}; a share of all 2 MiB blocks, 0 to 1", key, share));
   };
   require_share("unmovable", unmovable), require_share("movable", movable), require_share("hybrid", hybrid);
-  if (unmovable + movable + hybrid > 1)
+  constexpr double kRounding = 1e-9;
+  if (unmovable + movable + hybrid > 1 + kRounding)
     throw std::invalid_argument(
         fmt::format("unmovable, movable and hybrid add up to {}; no block is of two kinds, so at most 1",
                     unmovable + movable + hybrid));
-  if (!(fill > 0 && fill < 1))
-    throw std::invalid_argument(fmt::format("fill: {}; a share of a block, above 0 and below 1", fill));
+  if (!(fill > 0 && fill < 1) || cache_pages() < 1 || cache_pages() > kHugePages - 2)
+    throw std::invalid_argument(fmt::format(
+        "fill: {}; a share of a block that comes to 1..510 pages of its 512: one may be the kernel's, one is free",
+        fill));
+}
+
+std::uint64_t FragmentationConfig::cache_pages() const {
+  return std::uint64_t(std::llround(fill * double(kHugePages)));
 }
 
 void PhysicalMemory::Unmapper::operator()(Frame* frames) const { ::munmap(frames, bytes); }

@@ -48,12 +48,13 @@ struct FragmentationConfig {
   double fill = 0.5;
   BlockSpread spread = BlockSpread::random;
   bool any() const { return unmovable > 0 || movable > 0 || hybrid > 0; }
+  std::uint64_t cache_pages() const;  // of a movable or hybrid block
   template <class V>
   void describe(V& v) {
     v("unmovable", unmovable, "share of 2 MiB blocks that hold one 4 KiB page of the kernel, which stays");
     v("movable", movable, "share that hold page cache of other programs, which compaction can move");
     v("hybrid", hybrid, "share that hold both, so that compaction moves pages in vain");
-    v("fill", fill, "share of a movable or hybrid block that page cache takes, above 0 and below 1");
+    v("fill", fill, "share of a movable or hybrid block that page cache takes: 1 to 510 of its 512 pages");
     v("spread", spread, "random: anywhere in memory | together: from the bottom of memory up");
   }
   void validate() const;
@@ -101,7 +102,7 @@ struct Frame : FrameIdentity {
     kWriteback = 256,         // being written to the swap device
     kUnevictable = 512,       // mlocked
     kLazyFree = 1024,         // MADV_FREE: may be dropped if still clean
-    kIsolated = 2048,         // taken off the LRU by collapse or reclaim
+    kIsolated = 2048,         // taken off the LRU by collapse, reclaim or compaction
     kPartiallyMapped = 4096,  // compound page some of whose 4 KiB pages are no longer mapped
     kSwapBacked = 8192,       // file page of shared memory: goes to swap
     kData = 32768,            // holds something else than zeros, where contents are followed (KernelContext)

@@ -61,7 +61,7 @@ constexpr Metric kMetrics[] = {
     {"Compaction", "CPU time", F::nanoseconds, true, AT("compaction.cpu_ns")},
     {"Compaction", "pages moved", F::count, true, AT("vmstat.pgmigrate_success")},
     {"Compaction", "direct, for a huge page", F::count, true, AT("vmstat.compact_stall")},
-    {"Compaction", "  that got none", F::count, true, AT("vmstat.compact_fail")},
+    {"Compaction", "  in vain", F::count, true, AT("vmstat.compact_fail")},
     {"Compaction", "  longest stall of a task", F::nanoseconds, true, PERCENTILE("stall.compaction_ns", 100)},
     {"khugepaged", "ranges collapsed", F::count, false, AT("khugepaged.pages_collapsed")},
     {"khugepaged", "CPU time", F::nanoseconds, false, AT("khugepaged.cpu_ns")},
