@@ -1,28 +1,28 @@
 #include "sim/core/event_queue.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace collapsar {
 
 namespace {
 thread_local const EventQueue* running_queue = nullptr;
 constexpr std::size_t kArity = 4;  // four entries of 24 bytes: children share one or two cache lines
-constexpr unsigned kPhaseShift = 56;
 }  // namespace
 
 class EventQueue::Running {
  public:
-  Running(EventQueue& queue, Time inline_limit) : queue_(queue), outer_(running_queue) {
+  Running(EventQueue& queue, Time inline_limit, bool may_nest) : queue_(queue), outer_(running_queue) {
     SIM_ASSERT(queue.current_name_[0] == '\0', "queue run from inside its event {}", queue.current_name_);
     running_queue = &queue;
-    queue.stopped_ = false;
+    queue.stopped_ = false, queue.may_nest_ = may_nest;
     queue.inline_limit_ = std::min(inline_limit, queue.usual_limit());
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() {
     running_queue = outer_;
-    queue_.current_name_ = "";
+    queue_.current_name_ = "", queue_.may_nest_ = false;
     queue_.inline_limit_ = queue_.usual_limit();
   }
 
@@ -97,7 +97,7 @@ void EventQueue::clear() {
 }
 
 bool EventQueue::run() {
-  Running running(*this, kNever);
+  Running running(*this, kNever, true);
   while (!stopped_) {
     if (near_count_ == 0) return false;
     step();
@@ -107,14 +107,14 @@ bool EventQueue::run() {
 
 bool EventQueue::run_one() {
   if (near_count_ == 0) return false;
-  Running running(*this, kNever);
+  Running running(*this, kNever, false);  // one event, not those that follow
   step();
   return true;
 }
 
 void EventQueue::run_until(Time until) {
   SIM_ASSERT(until >= now_, "asked to run until {} ps before now", (now_ - until).count());
-  Running running(*this, until);
+  Running running(*this, until, true);
   while (!stopped_ && near_count_ > 0 && next_time() <= until) step();
   if (!stopped_) now_ = until;
 }
@@ -129,6 +129,18 @@ void EventQueue::step() {
   current_name_ = event.name_;
   ++events_run_;
   event.handler_(event.owner_);
+}
+
+void EventQueue::run_here(Event& event, bool is_last) {
+  SIM_ASSERT(!event.pending(), "event {} is scheduled and run at once", event.name_);
+  if (stopped_) return schedule(event, now_);
+  const char* const outer = std::exchange(current_name_, event.name_);
+  const Time limit = std::exchange(inline_limit_, is_last ? inline_limit_ : kNoTime);
+  event.when_ = now_;
+  ++events_run_;
+  event.handler_(event.owner_);
+  current_name_ = outer;
+  if (!stopped_) inline_limit_ = limit;
 }
 
 void EventQueue::remove_near(std::uint32_t seat) {

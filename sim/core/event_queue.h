@@ -7,7 +7,8 @@
 // Going on inline: a model whose next step is due at `t` asks try_advance(t). If nobody else is due at or before `t`,
 // the clock moves to `t` and the model goes on without a trip through the agenda; else it schedules its Event. Both
 // ways give the same results to the byte; with one_event_per_step the answer is always "no", and a test holds the two
-// together.
+// together. In the same way a handler that ends with an answer due now may run it right there, if is_next() says that it
+// would be next anyway.
 #pragma once
 
 #include <algorithm>
@@ -39,6 +40,7 @@ class Event {
   bool pending() const { return seat_ != kIdle; }
   Time when() const { return when_; }  // Requires: pending().
   const char* name() const { return name_; }
+  Phase phase() const { return phase_; }
 
  private:
   friend class EventQueue;
@@ -93,6 +95,18 @@ class EventQueue {
   // The last tick that try_advance() would go to; before now() if there is none.
   Time inline_until() const { return std::min(inline_limit_, next_time() - Duration(1)); }
 
+  // Whether an event of `phase`, scheduled by the running handler for now, would be the very next.
+  bool is_next(Phase phase) const {
+    if (!may_nest_ || inline_limit_ < now_) return false;
+    if (near_count_ == 0) return true;
+    const Entry& next = near_[near_count_ - 1];
+    return next.when > now_ || phase_of(next) > phase;
+  }
+  // Does what schedule(event, now()) would, but without the agenda; nothing may be left for the caller to do. Of several
+  // in order all but the last say so: while those run, others are due now. Requires: is_next() when the first was run,
+  // and `event` is not pending.
+  void run_here(Event& event, bool is_last = true);
+
   // Runs events in order until stop() is called or the agenda is empty. Returns false if it ran empty.
   bool run();
   // Runs the one next event. Returns false if there is none.
@@ -117,6 +131,8 @@ class EventQueue {
   };
   class Running;  // marks this thread as running the queue, for as long as it lives
   static constexpr Time kNoTime = Time::min();
+  static constexpr unsigned kPhaseShift = 56;
+  static Phase phase_of(const Entry& entry) { return Phase(entry.order >> kPhaseShift); }
   Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
   static constexpr std::uint32_t kNearby =
       32;  // entries in near_; ours: a CPU with its misses and a memory controller have fewer
@@ -149,7 +165,8 @@ class EventQueue {
   const char* current_name_ = "";
   bool one_event_per_step_;
   bool stopped_ = false;
-  Time inline_limit_;  // try_advance goes no further
+  bool may_nest_ = false;  // run_here() has a loop around it that would run the event next
+  Time inline_limit_;      // try_advance goes no further
 };
 
 }  // namespace collapsar
