@@ -117,6 +117,7 @@ bool CacheHierarchy::drop_above(std::uint32_t level, std::uint32_t cpu, std::uin
 }
 
 void CacheHierarchy::write_below(std::uint32_t level, std::uint32_t cpu, std::uint64_t line) {
+  ++lines_written_below_;
   std::uint32_t below = std::max(level, kL1d) + 1;
   while (below < kLevels && !has_level(below)) ++below;
   if (below == kLevels) return dram_.post_write({line << kLineShift});
@@ -168,25 +169,49 @@ void CacheHierarchy::finish(LineFetch& first) {
   LineFetch** link = &bucket(first.line_);
   while (*link != &first) link = &(*link)->next_in_bucket_;
   *link = first.next_in_bucket_;
-  for (LineFetch *fetch = &first, *next; fetch; fetch = next) {
-    next = fetch->next_joined_;
-    fill(*fetch);
+  const bool answers_here = can_answer_here(first);
+  const LineFetch* before = nullptr;  // the last that has filled, if its line is still the most recent in all levels
+  for (LineFetch* fetch = &first; fetch; fetch = fetch->next_joined_) {
+    if (before && before->cpu_ == fetch->cpu_ && before->entry_ == fetch->entry_) mark_filled(*fetch);
+    else before = fill(*fetch) ? fetch : nullptr;
     fetch->busy_ = false;
-    // Another CPU's miss still has to come as far as the shared level; this CPU's waited in the same fill buffer.
-    const bool came_along = fetch->cpu_ == first.cpu_;
-    queue_.schedule(*fetch->done_, came_along ? queue_.now() : std::max(queue_.now(), fetch->at_memory_));
+    if (!answers_here) queue_.schedule(*fetch->done_, answer_time(*fetch, first));
+  }
+  for (LineFetch *fetch = answers_here ? &first : nullptr, *next; fetch; fetch = next) {
+    next = fetch->next_joined_;  // the answer may begin another fetch with it
+    queue_.run_here(*fetch->done_, !next);
   }
 }
 
-// From memory up, so that what an inclusive level evicts is gone from above before the line comes in there.
-void CacheHierarchy::fill(const LineFetch& fetch) {
+// Another CPU's miss still has to come as far as the shared level; this CPU's waited in the same fill buffer.
+Time CacheHierarchy::answer_time(const LineFetch& fetch, const LineFetch& first) const {
+  return fetch.cpu_ == first.cpu_ ? queue_.now() : std::max(queue_.now(), fetch.at_memory_);
+}
+
+// Whether the answers to all that wait for the line would be the next events.
+bool CacheHierarchy::can_answer_here(const LineFetch& first) const {
+  for (const LineFetch* fetch = &first; fetch; fetch = fetch->next_joined_)
+    if (fetch->done_->phase() != Phase::completion || answer_time(*fetch, first) != queue_.now()) return false;
+  return queue_.is_next(Phase::completion);
+}
+
+// From memory up, so that what an inclusive level evicts is gone from above before the line comes in there. False: another
+// line was touched after this one, in some level.
+bool CacheHierarchy::fill(const LineFetch& fetch) {
   const Path& on = path(fetch.entry_);
+  if (on.count == 0 && fetch.write_) dram_.post_write({fetch.line_ << kLineShift});
+  const std::uint64_t before = lines_written_below_;
   for (std::uint32_t i = on.count; i-- > 0;) {
     const bool dirty = fetch.write_ && i == 0;
     if (!array(on.levels[i], fetch.cpu_).touch(fetch.line_, dirty))
       insert(on.levels[i], fetch.cpu_, fetch.line_, dirty);
   }
-  if (on.count == 0 && fetch.write_) dram_.post_write({fetch.line_ << kLineShift});
+  return on.count > 0 && lines_written_below_ == before;
+}
+
+// What fill() does right after a fill() of the same line on the same path.
+void CacheHierarchy::mark_filled(const LineFetch& fetch) {
+  if (fetch.write_) array(path(fetch.entry_).levels[0], fetch.cpu_).mark_dirty(fetch.line_);
 }
 
 LineFetch::LineFetch() = default;

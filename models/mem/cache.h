@@ -131,6 +131,11 @@ class CacheHierarchy {
   // After access() returned kMemory: the miss reaches the controller `latency` cycles from now, goes to Dram (or joins
   // a fetch of the same line), fills the levels from `entry` on when the data is there, and then schedules `done`.
   void fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry, Event& done);
+  // Lets the host bring in the tags that access() from L1D on will read. Changes no result.
+  void prefetch(std::uint32_t cpu, PhysAddr address) {
+    const Path& on = path(CacheEntry::l1d);
+    for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch_all(address.value >> kLineShift);
+  }
   CacheLevelStats& stats(std::uint32_t level) { return stats_[level]; }  // 0 = l1i, 1 = l1d, 2, 3; summed over CPUs
   bool has_level(std::uint32_t level) const { return !arrays_[level].empty(); }
 
@@ -159,7 +164,10 @@ class CacheHierarchy {
   LineFetch* find_in_flight(std::uint64_t line, std::uint32_t cpu);
   void arrived(LineFetch& fetch);
   void finish(LineFetch& first);
-  void fill(const LineFetch& fetch);
+  Time answer_time(const LineFetch& fetch, const LineFetch& first) const;
+  bool can_answer_here(const LineFetch& first) const;
+  bool fill(const LineFetch& fetch);
+  void mark_filled(const LineFetch& fetch);
 
   EventQueue& queue_;
   Dram& dram_;
@@ -170,6 +178,7 @@ class CacheHierarchy {
   std::array<bool, kLevels> is_inclusive_{};
   std::array<Path, 3> paths_{};                   // by CacheEntry
   std::array<LineFetch*, kBuckets> in_flight_{};  // first fetch of each line, newest first in a bucket
+  std::uint64_t lines_written_below_ = 0;
   std::uint32_t cpus_;
   bool shares_last_level_;  // so that fetches of different CPUs meet
 };

@@ -1,7 +1,6 @@
 #include "models/mem/cache_array.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -10,25 +9,21 @@
 namespace collapsar {
 namespace {
 
-// Where the first of the least of `n` words is. Requires: `n` is a multiple of 8.
+// Where the first of the least of `n` words is. Requires: `n` is a multiple of 8, and each word is 0 or the pattern of a
+// normal positive float: those are in the order of the floats, whose minimum SSE2 has, as it has none of words.
 std::uint32_t least_of(const std::uint32_t* words, std::uint32_t n) {
 #ifdef __SSE2__
-  const __m128i bias = _mm_set1_epi32(std::numeric_limits<int>::min());  // SSE2 compares signed words only
-  const auto load = [&](std::uint32_t i) {
-    return _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words + i)), bias);
+  const auto load = [&](std::uint32_t i) { return _mm_loadu_ps(reinterpret_cast<const float*>(words + i)); };
+  const auto ways_that_are = [&](__m128 least, std::uint32_t i) {
+    return _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_castps_si128(load(i)), _mm_castps_si128(least))));
   };
-  const auto least = [](__m128i a, __m128i b) {
-    const __m128i is_greater = _mm_cmpgt_epi32(a, b);
-    return _mm_or_si128(_mm_and_si128(is_greater, b), _mm_andnot_si128(is_greater, a));
-  };
-  __m128i all = load(0);
-  for (std::uint32_t i = 4; i < n; i += 4) all = least(all, load(i));
-  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(1, 0, 3, 2)));
-  all = least(all, _mm_shuffle_epi32(all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
+  __m128 all = load(0);
+  for (std::uint32_t i = 4; i < n; i += 4) all = _mm_min_ps(all, load(i));
+  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(1, 0, 3, 2)));
+  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
   for (std::uint32_t i = 0; i + 4 < n; i += 4)
-    if (const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(i), all))))
-      return i + std::uint32_t(std::countr_zero(unsigned(at)));
-  const int at = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load(n - 4), all)));
+    if (const int at = ways_that_are(all, i)) return i + std::uint32_t(std::countr_zero(unsigned(at)));
+  const int at = ways_that_are(all, n - 4);
   return n - 4 + std::uint32_t(std::countr_zero(unsigned(at)));
 #else
   return std::uint32_t(std::min_element(words, words + n) - words);
@@ -47,7 +42,7 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
   words_.assign(sets * 2 * stride_, 0);
   for (std::uint64_t set = 0; set < sets; ++set) {
     std::fill_n(tags_of(set), stride_, kEmpty);
-    std::fill_n(states_of(set) + ways_, stride_ - ways_, ~0U);  // no way of the set: never the oldest
+    std::fill_n(states_of(set) + ways_, stride_ - ways_, 2 * kMostUses + 1);  // no way of the set: never the oldest
   }
   if (!is_lru_) trees_.assign(sets, 0);
 }
@@ -98,10 +93,10 @@ void CacheArray::count_anew() {
               [&](std::uint32_t a, std::uint32_t b) { return states[a] < states[b]; });
     for (std::uint32_t rank = 0; rank < ways_; ++rank) {
       std::uint32_t& state = states[order[rank]];
-      state = state < 2 ? state : (rank + 1) << 1 | (state & kDirty);
+      state = state < 2 ? state : (kLeastUse + rank) << 1 | (state & kDirty);
     }
   }
-  uses_ = kMostWays;
+  uses_ = kLeastUse + kMostWays;
 }
 
 void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {

@@ -70,8 +70,9 @@ class CacheArray {
 
  private:
   static constexpr std::uint32_t kEmpty = ~0U;
-  static constexpr std::uint32_t kDirty = 1;  // in a state word, below the time of use
-  static constexpr std::uint32_t kMostUses = ~0U >> 1;
+  static constexpr std::uint32_t kDirty = 1;                     // in a state word, below the time of use
+  static constexpr std::uint32_t kLeastUse = 0x0080'0000U >> 1;  // so that states are normal floats: see least_of()
+  static constexpr std::uint32_t kMostUses = (0x7f80'0000U >> 1) - 1;
   __extension__ typedef unsigned __int128 Wide;
   template <class T>
   struct HostLines {  // allocates whole cache lines of the host
@@ -134,7 +135,7 @@ class CacheArray {
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half
   std::uint64_t sets_;
   std::uint64_t reciprocal_;  // 0: a power of two
-  std::uint32_t uses_ = 0;
+  std::uint32_t uses_ = kLeastUse - 1;
   std::uint32_t ways_, stride_;
   unsigned tag_shift_;
   bool is_lru_;
