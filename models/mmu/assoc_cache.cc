@@ -10,35 +10,17 @@ AssocCache::AssocCache(std::uint32_t sets, std::uint32_t ways, Replacement polic
       random_(random),
       stride_(align_up(ways, 8)) {
   SIM_ASSERT(sets > 0 && sets <= kMostSets && ways > 0 && ways <= kMostWays, "store of {} sets x {} ways", sets, ways);
-  keys_.resize(std::size_t{sets} * ways);
-  values_.resize(keys_.size());
+  entries_.resize(std::size_t{sets} * ways);
   tags_.resize(std::size_t{sets} * stride_);
-  last_use_.resize(keys_.size());
   if (policy == Replacement::plru) tree_.resize(std::size_t{sets} * tree_words());
 }
 
-std::uint32_t AssocCache::insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
-  const std::uint32_t way = victim(set, ways), slot = set * ways_ + way;
-  keys_[slot] = key, values_[slot] = value, tags_[set * stride_ + way] = tag_of(key);
-  touch(slot);
-  return slot;
-}
-
+// Requires: not LRU.
 std::uint32_t AssocCache::victim(std::uint32_t set, std::uint32_t ways) {
-  if (policy_ == Replacement::lru) return oldest(set, ways);
-  const std::uint64_t* const keys = keys_.data() + set * ways_;
-  const std::uint64_t* const free = std::find(keys, keys + ways, 0);
-  if (free != keys + ways) return std::uint32_t(free - keys);
+  const Entry* const entries = entries_.data() + set * ways_;
+  const Entry* const free = std::find_if(entries, entries + ways, [](const Entry& e) { return e.key == 0; });
+  if (free != entries + ways) return std::uint32_t(free - entries);
   return policy_ == Replacement::plru ? pointed_at(set, ways) : std::uint32_t(random_.below(ways));
-}
-
-// A free way has the oldest time of use.
-std::uint32_t AssocCache::oldest(std::uint32_t set, std::uint32_t ways) const {
-  static_assert(kMostWays == 1U << 12);
-  const std::uint64_t* const used = last_use_.data() + set * ways_;
-  std::uint64_t oldest = used[0] << 12;  // with the way in the low bits: the least of all, found without branches
-  for (std::uint32_t way = 1; way < ways; ++way) oldest = std::min(oldest, used[way] << 12 | way);
-  return std::uint32_t(oldest) & (kMostWays - 1);
 }
 
 void AssocCache::point_away(std::uint32_t slot) {

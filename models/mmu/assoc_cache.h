@@ -50,8 +50,8 @@ class AssocCache {
   }
 
   // The slot of `key` in `set`, or kMiss. Recency does not change.
-  std::uint32_t find(std::uint32_t set, std::uint64_t key) const {
-    const std::uint64_t* const keys = keys_.data() + set * ways_;
+  [[gnu::always_inline]] inline std::uint32_t find(std::uint32_t set, std::uint64_t key) const {
+    const Entry* const entries = entries_.data() + set * ways_;
 #ifdef __SSE2__
     const std::uint16_t* const tags = tags_.data() + set * stride_;
     const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag_of(key)));
@@ -61,35 +61,47 @@ class AssocCache {
       if (way + 8 < stride_) equal |= equal_tags(tags + way + 8, wanted) << 16;
       for (; equal != 0; equal &= equal - 1, equal &= equal - 1) {
         const std::uint32_t at = way + unsigned(std::countr_zero(equal)) / 2;
-        if (at < ways_ && keys[at] == key) return set * ways_ + at;
+        if (at < ways_ && entries[at].key == key) return set * ways_ + at;
       }
     }
 #else
     for (std::uint32_t way = 0; way < ways_; ++way)
-      if (keys[way] == key) return set * ways_ + way;
+      if (entries[way].key == key) return set * ways_ + way;
 #endif
     return kMiss;
   }
-  bool holds(std::uint32_t slot, std::uint64_t key) const { return keys_[slot] == key; }
+  bool holds(std::uint32_t slot, std::uint64_t key) const { return entries_[slot].key == key; }
   // Makes the entry most recent.
   void touch(std::uint32_t slot) {
     if (policy_ == Replacement::lru) [[likely]]
-      last_use_[slot] = ++uses_;
+      entries_[slot].last_use = ++uses_;
     else if (policy_ == Replacement::plru) point_away(slot);
   }
-  std::uint64_t& value(std::uint32_t slot) { return values_[slot]; }
-  std::uint64_t key(std::uint32_t slot) const { return keys_[slot]; }  // 0: empty
-  std::uint32_t slots() const { return std::uint32_t(keys_.size()); }
+  std::uint64_t& value(std::uint32_t slot) { return entries_[slot].value; }
+  std::uint64_t key(std::uint32_t slot) const { return entries_[slot].key; }  // 0: empty
+  std::uint32_t slots() const { return std::uint32_t(entries_.size()); }
 
   // Puts `key` in and makes it most recent: in a free way, else in that of the policy's victim, among the first `ways`
   // ways. Returns its slot. Requires: `key` is not there.
-  std::uint32_t insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways);
+  std::uint32_t insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
+    const std::uint32_t way = policy_ == Replacement::lru ? oldest(set, ways) : victim(set, ways);
+    const std::uint32_t slot = set * ways_ + way;
+    entries_[slot].key = key, entries_[slot].value = value, tags_[set * stride_ + way] = tag_of(key);
+    touch(slot);
+    return slot;
+  }
   // Tags stay: find() asks the keys.
-  void erase(std::uint32_t slot) { keys_[slot] = 0, last_use_[slot] = 0; }
-  void clear() { std::fill(keys_.begin(), keys_.end(), 0), std::fill(last_use_.begin(), last_use_.end(), 0); }
+  void erase(std::uint32_t slot) { entries_[slot].key = 0, entries_[slot].last_use = 0; }
+  void clear() {
+    for (std::uint32_t slot = 0; slot < slots(); ++slot) erase(slot);
+  }
 
  private:
   __extension__ typedef unsigned __int128 Wide;
+  struct Entry {  // side by side: a hit needs all of it
+    std::uint64_t key = 0, value = 0;
+    std::uint64_t last_use = 0;  // LRU; 0: empty
+  };
 
 #ifdef __SSE2__
   // Two bits for each of eight tags.
@@ -101,7 +113,14 @@ class AssocCache {
   // A few bits of a key, of which all count: Fibonacci hashing, by 2^64 over the golden ratio (Knuth, TAOCP vol. 3, 6.4).
   static std::uint16_t tag_of(std::uint64_t key) { return std::uint16_t((key * 0x9E3779B97F4A7C15ULL) >> 48); }
   std::uint32_t victim(std::uint32_t set, std::uint32_t ways);
-  std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const;
+  // A free way has the oldest time of use.
+  std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const {
+    static_assert(kMostWays == 1U << 12);
+    const Entry* const entries = entries_.data() + set * ways_;
+    std::uint64_t oldest = entries[0].last_use << 12;  // with the way in the low bits: the least, without branches
+    for (std::uint32_t way = 1; way < ways; ++way) oldest = std::min(oldest, entries[way].last_use << 12 | way);
+    return std::uint32_t(oldest) & (kMostWays - 1);
+  }
   // Tree-PLRU: node n (root 1, children 2n and 2n + 1) over the next power of two of ways holds one bit: the half to
   // evict from next.
   std::uint32_t leaves() const { return std::bit_ceil(ways_); }
@@ -115,11 +134,10 @@ class AssocCache {
   Replacement policy_;
   Random random_;
   std::uint64_t uses_ = 0;
-  std::vector<std::uint64_t> keys_, values_;
-  std::uint32_t stride_;                 // of a set in tags_: ways, rounded up
-  std::vector<std::uint16_t> tags_;      // of the keys
-  std::vector<std::uint64_t> last_use_;  // LRU; 0: empty
-  std::vector<std::uint64_t> tree_;      // PLRU
+  std::vector<Entry> entries_;
+  std::uint32_t stride_;             // of a set in tags_: ways, rounded up
+  std::vector<std::uint16_t> tags_;  // of the keys
+  std::vector<std::uint64_t> tree_;  // PLRU
 };
 
 }  // namespace collapsar

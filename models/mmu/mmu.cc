@@ -6,6 +6,7 @@ Mmu::Mmu(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, CacheHie
          std::uint64_t seed)
     : queue_(queue),
       config_(config),
+      is_free_(config.fixed_walk == 0U && config.l2_latency == 0 && !config.ideal),
       l1i_(config.l1i, seed, fmt::format("tlb.{}.l1i", cpu)),
       l1d_(config.l1d, seed, fmt::format("tlb.{}.l1d", cpu)),
       l2_(config.split_l2() ? config.l2d : config.l2, seed, fmt::format("tlb.{}.l2", cpu)),
@@ -40,6 +41,12 @@ L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa)
   return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
 }
 
+void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
+  if (observer_) observer_->l1_missed(space_.asid, va, true);
+  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
+  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
+}
+
 bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa) {
   Tlb::Hit hit;
   if (!has_missed_l1) {
@@ -63,14 +70,8 @@ bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit&
   if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
   count_l1_miss(is_fetch);
   note_l2_hit(va, is_fetch, hit);
-  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
+  l1_of(is_fetch).fill_new(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);  // L1 has just not had it
   return true;
-}
-
-void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
-  if (observer_) observer_->l1_missed(space_.asid, va, true);
-  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
-  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
 }
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
@@ -131,13 +132,18 @@ TlbEntry Mmu::walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_mis
 }
 
 TlbEntry Mmu::walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at) {
+  take_fixed_walk(leaf, request, at);
+  fill(request, request.is_execute, was_miss);
+  return request.entry;
+}
+
+// The walk itself, counted; the TLBs do not have its answer yet.
+void Mmu::take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std::int64_t at) {
   const std::int64_t length = std::int64_t{fixed_walk()} * Clock::kSubcycles;
   leaf.entry->set(request.is_write ? Pte::kAccessed | Pte::kDirty : Pte::kAccessed);
   request.entry = {*leaf.entry, leaf.size};
   walker_.count_fixed(request, length, std::max<std::int64_t>(0, at + length - std::max(at, walking_until_)));
   walking_until_ = std::max(walking_until_, at + length);
-  fill(request, request.is_execute, was_miss);
-  return request.entry;
 }
 
 bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
@@ -151,7 +157,11 @@ bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t
   const PageTable::Leaf leaf = space_.table->lookup(va);
   if (refuses(leaf, is_fetch, is_write)) return false;
   count_l1_miss(is_fetch), count_l2_miss(va, is_fetch);
-  walk_fixed(leaf, {va, space_, is_write, is_fetch}, true, at);
+  WalkRequest request{va, space_, is_write, is_fetch};
+  take_fixed_walk(leaf, request, at);
+  ++l1_stats(is_fetch).misses_by[unsigned(leaf.size)], ++l2_stats(is_fetch).misses_by[unsigned(leaf.size)];
+  l2_of(is_fetch).fill_new(va, space_.asid, request.entry, is_write);  // neither level has it: both were just searched
+  l1_of(is_fetch).fill_new(va, space_.asid, request.entry, is_write);
   return true;
 }
 

@@ -86,6 +86,11 @@ class Mmu {
     return {(leaf.bits & Pte::kFrameMask) + (va.value & (page_bytes(size) - 1))};
   }
 
+  // The second level's entry, if there is one; nothing is counted and recency does not change.
+  Tlb::Hit peek_l2(VirtAddr va, bool is_fetch, bool is_write) {
+    return l2_of(is_fetch).peek(va, space_.asid, is_write);
+  }
+
   // --- after an L1 miss ---
   // Looks the second level up, counted; on a hit fills L1 and gives the entry.
   bool lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry);
@@ -103,7 +108,7 @@ class Mmu {
   // Walks from sub-cycle `at` on and fills the TLBs, counted. Requires: !would_fault().
   TlbEntry walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_miss, std::int64_t at);
   // Translations cost no time at all: TLBs are counted, nothing waits.
-  bool is_free() const { return config_.fixed_walk == 0U && config_.l2_latency == 0 && !config_.ideal; }
+  bool is_free() const { return is_free_; }
   // After find_l1() had no leaf: L2, then a walk, counted. False: it would fault; nothing is counted. Requires: is_free().
   bool translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at);
 
@@ -138,14 +143,16 @@ class Mmu {
   TlbStats& l2_stats(bool is_fetch) { return !l2i_ ? stats_.l2 : is_fetch ? stats_.l2i : stats_.l2d; }
   static bool refuses(const PageTable::Leaf& leaf, bool is_fetch, bool is_write);
   void count_l2_miss(VirtAddr va, bool is_fetch);
+  void take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std::int64_t at);
   TlbEntry walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at);
   bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
-  void note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit);
+  [[gnu::always_inline]] inline void note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);
 
   EventQueue& queue_;
   const MmuConfig& config_;
+  const bool is_free_;
   AddressSpaceRoot space_;
   Tlb l1i_, l1d_, l2_;
   std::unique_ptr<Tlb> l2i_;  // split: instruction side; l2_ is then the data side

@@ -16,37 +16,18 @@ Tlb::Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::str
 }
 
 void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store) {
-  Pick pick{size, std::uint32_t(members_.size()), 0, 0};
+  Pick pick{size, std::uint32_t(members_.size()), 0, 0, {}};
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const std::uint32_t ways = arrays[i].ways_for(size);
     if (!arrays[i].serves(is_store) || ways == 0) continue;
     members_.push_back({&arrays_[i], ways});
-    ++pick.count, pick.sets = arrays[i].sets;
+    ++pick.count, pick.sets = arrays[i].sets, pick.only = members_.back();
   }
   if (pick.count > 0) picks_[is_store].push_back(pick);
 }
 
-const Tlb::Pick* Tlb::pick_of(PageSize size, bool is_store) const {
-  for (const Pick& pick : picks_[is_store])
-    if (pick.size == size) return &pick;
-  return nullptr;
-}
-
-Tlb::Hit Tlb::search(VirtAddr va, Asid asid, bool is_store, Place& place) {
-  for (const Pick& pick : picks_[is_store]) {
-    if (!has_been_filled_[unsigned(pick.size)]) continue;
-    const std::uint64_t number = va.value >> page_shift(pick.size);
-    AssocCache& array = *member(pick, number).array;
-    const std::uint32_t slot = array.find(array.set_of(number), key_of(number, pick.size, asid));
-    if (slot == AssocCache::kMiss) continue;
-    array.touch(slot);
-    place = {&array, slot, pick.size};
-    return {&array.value(slot), pick.size};
-  }
-  return {};
-}
-
-Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint) {
+// Not inline: it would crowd the registers of the path of a hit.
+[[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint) {
   const Hit hit = search(va, asid, is_store, hint);
   if (!hit.leaf) return hit;
   hint.page = va.value >> kPageShift | std::uint64_t{asid} << kAsidShift;
@@ -54,26 +35,24 @@ Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint)
   return hit;
 }
 
-void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) { fill_as<false>(va, asid, entry, is_store); }
+void Tlb::meet_size(PageSize size) {
+  has_been_filled_[unsigned(size)] = true;
+  for (const bool is_store : {false, true}) {
+    used_picks_[is_store].clear();
+    for (const Pick& pick : picks_[is_store])
+      if (has_been_filled_[unsigned(pick.size)]) used_picks_[is_store].push_back(pick);
+  }
+}
 
-void Tlb::fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) { fill_as<true>(va, asid, entry, is_store); }
-
-template <bool kIsNew>
-void Tlb::fill_as(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-  const Pick* const pick = pick_of(entry.size, is_store);
+void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+  const Pick* const pick = pick_to_fill(entry.size, asid, is_store);
   if (!pick) return;
-  SIM_ASSERT(asid < 1U << (64 - kAsidShift), "address space {} has no tag", asid);
-  has_been_filled_[unsigned(entry.size)] = true;
   const std::uint64_t number = va.value >> page_shift(entry.size);
   AssocCache& array = *member(*pick, number).array;
-  const std::uint32_t set = array.set_of(number);
-  const std::uint64_t key = key_of(number, entry.size, asid);
-  if (const std::uint32_t slot = kIsNew ? AssocCache::kMiss : array.find(set, key); slot != AssocCache::kMiss) {
-    array.value(slot) = entry.leaf.bits;
-    array.touch(slot);
-  } else {
-    array.insert(set, key, entry.leaf.bits, member(*pick, number).ways);
-  }
+  const std::uint32_t slot = array.find(array.set_of(number), key_of(number, entry.size, asid));
+  if (slot == AssocCache::kMiss) return fill_new(va, asid, entry, is_store);
+  array.value(slot) = entry.leaf.bits;
+  array.touch(slot);
 }
 
 bool Tlb::update(VirtAddr va, Asid asid, TlbEntry entry) {
@@ -111,8 +90,8 @@ std::uint64_t Tlb::flush_few(Asid asid, VirtRange range) {
   std::uint64_t dropped = 0;
   for (const bool is_store : {false, true}) {
     if (is_store && !is_split_) break;  // the same arrays
-    for (const Pick& pick : picks_[is_store]) {
-      if (!has_been_filled_[unsigned(pick.size)] || range.empty()) continue;
+    for (const Pick& pick : used_picks_[is_store]) {
+      if (range.empty()) continue;
       const unsigned shift = page_shift(pick.size);
       for (std::uint64_t n = range.start.value >> shift; n <= (range.end.value - 1) >> shift; ++n) {
         AssocCache& array = *member(pick, n).array;

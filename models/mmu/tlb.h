@@ -73,11 +73,23 @@ class Tlb {
     Place place;
     return search(va, asid, is_store, place);
   }
+  // The same without a trace: recency stays as it is.
+  Hit peek(VirtAddr va, Asid asid, bool is_store) {
+    const Place place = find(va, asid, is_store);
+    if (!place.array) return {};
+    return {&place.array->value(place.slot), place.size};
+  }
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
   void fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // The same for a translation that is not there.
-  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
+  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+    const Pick* const pick = pick_to_fill(entry.size, asid, is_store);
+    if (!pick) return;
+    const std::uint64_t number = va.value >> page_shift(entry.size);
+    const Member& to = member(*pick, number);
+    to.array->insert(to.array->set_of(number), key_of(number, entry.size, asid), entry.leaf.bits, to.ways);
+  }
   // Replaces the leaf bits of an entry that is there, without a change of recency (a dirty bit was set). False: it is
   // not there.
   bool update(VirtAddr va, Asid asid, TlbEntry entry);
@@ -124,18 +136,46 @@ class Tlb {
     std::uint32_t first;  // into members_
     std::uint32_t count;
     std::uint32_t sets;
+    Member only;  // if there is but one
   };
   const Member& member(const Pick& pick, std::uint64_t number) const {
     if (pick.count == 1) [[likely]]
-      return members_[pick.first];
+      return pick.only;
     return members_[pick.first + number / pick.sets % pick.count];
   }
   void add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store);
-  const Pick* pick_of(PageSize size, bool is_store) const;
-  Hit search(VirtAddr va, Asid asid, bool is_store, Place& place);
+  const Pick* pick_of(PageSize size, bool is_store) const {
+    for (const Pick& pick : picks_[is_store])
+      if (pick.size == size) return &pick;
+    return nullptr;
+  }
+  // nullptr: no array takes it.
+  const Pick* pick_to_fill(PageSize size, Asid asid, bool is_store) {
+    const Pick* const pick = pick_of(size, is_store);
+    SIM_ASSERT(asid < 1U << (64 - kAsidShift), "address space {} has no tag", asid);
+    if (pick && !has_been_filled_[unsigned(size)]) [[unlikely]]
+      meet_size(size);
+    return pick;
+  }
+  void meet_size(PageSize size);
+  // No array: it is not there.
+  [[gnu::always_inline]] inline Place find(VirtAddr va, Asid asid, bool is_store) {
+    for (const Pick& pick : used_picks_[is_store]) {
+      const std::uint64_t number = va.value >> page_shift(pick.size);
+      AssocCache& array = *member(pick, number).array;
+      const std::uint32_t slot = array.find(array.set_of(number), key_of(number, pick.size, asid));
+      if (slot != AssocCache::kMiss) return {&array, slot, pick.size};
+    }
+    return {};
+  }
+  Hit search(VirtAddr va, Asid asid, bool is_store, Place& place) {
+    const Place found = find(va, asid, is_store);
+    if (!found.array) return {};
+    found.array->touch(found.slot);
+    place = found;
+    return {&found.array->value(found.slot), found.size};
+  }
   Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint);
-  template <bool kIsNew>
-  void fill_as(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   static constexpr std::uint64_t kFewPages = 64;  // ours: 64 searches cost less than a pass over 1,536 entries
   template <class Drop>
   std::uint64_t drop_if(Drop&& drop);
@@ -145,8 +185,9 @@ class Tlb {
   bool is_split_ = false;  // loads and stores have arrays of their own
   std::vector<AssocCache> arrays_;
   std::vector<Member> members_;
-  std::array<std::vector<Pick>, 2> picks_;          // [is_store], in order of page size
-  std::array<bool, kPageSizes> has_been_filled_{};  // a size never seen costs no look-up
+  std::array<std::vector<Pick>, 2> picks_;  // [is_store], in order of page size
+  std::array<bool, kPageSizes> has_been_filled_{};
+  std::array<std::vector<Pick>, 2> used_picks_;  // of those sizes: one never seen costs no look-up
 };
 
 template <class F>

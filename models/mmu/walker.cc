@@ -199,6 +199,8 @@ void Walker::finish(Walk& walk) {
   if (observer_) observer_->walk_done(walk.first->space.asid, walk.first->va, now - walk.began);
   if (--busy_ == 0) stats_.active_subcycles += now - active_since_;
   WalkRequest* answered = std::exchange(walk.first, nullptr);
+  const bool is_only_answer = !answered->next_joined && !first_waiting_;
+  if (is_only_answer && queue_.is_next(answered->done->phase())) return queue_.run_here(*answered->done);
   while (answered) {
     WalkRequest& request = *std::exchange(answered, answered->next_joined);
     queue_.schedule(*request.done, queue_.now());

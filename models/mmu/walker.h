@@ -51,7 +51,25 @@ class WalkObserver {
  public:
   virtual ~WalkObserver() = default;
   virtual void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) = 0;
-  virtual void l1_missed(Asid /*asid*/, VirtAddr /*va*/, bool /*hits_l2*/) {}
+  void l1_missed(Asid asid, VirtAddr va, bool hits_l2) {
+    if (!tally_.takes(asid, va)) begin_tally(asid, va);
+    ++tally_.l1_misses, tally_.l2_misses += !hits_l2;
+  }
+
+ protected:
+  // The L1 misses of one range, most often that of all of them, counted where they happen. Over when `version` changes.
+  struct Tally {
+    Asid asid = 0;
+    VirtRange range{};
+    const std::uint64_t* version = nullptr;
+    std::uint64_t begun_at = 0, l1_misses = 0, l2_misses = 0;
+    bool takes(Asid of, VirtAddr va) const {
+      return range.contains(va) && of == asid && (!version || *version == begun_at);
+    }
+  };
+  // Puts the tally away and begins another that, if there is something to count for, takes `va`.
+  virtual void begin_tally(Asid /*asid*/, VirtAddr /*va*/) {}
+  Tally tally_;
 };
 
 // Small fully associative LRU store of page-table entries of one level.

@@ -8,7 +8,20 @@ const WalkAccount::Ranges* WalkAccount::ranges_of(Asid asid) const {
 
 WalkCount WalkAccount::of_mapping(Asid asid, MappingId mapping) const {
   if (asid >= spaces_.size() || mapping >= spaces_[asid].by_mapping.size()) return {};
-  return spaces_[asid].by_mapping[mapping];
+  WalkCount count = spaces_[asid].by_mapping[mapping];
+  if (asid == tally_.asid && mapping == tally_mapping_)
+    count.l1_misses += tally_.l1_misses, count.l2_misses += tally_.l2_misses;
+  return count;
+}
+
+void WalkAccount::begin_tally(Asid asid, VirtAddr va) {
+  if (tally_mapping_ != kUnnamed) {
+    WalkCount& count = spaces_[tally_.asid].by_mapping[tally_mapping_];
+    count.l1_misses += tally_.l1_misses, count.l2_misses += tally_.l2_misses;
+  }
+  Space& space = space_of(asid);
+  tally_mapping_ = mapping_at(space, va);
+  tally_ = {asid, space.last_vma, &scheduler_.stats().events, space.last_events, 0, 0};
 }
 
 void WalkAccount::forget_ranges() {

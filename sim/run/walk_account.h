@@ -5,7 +5,8 @@
 // Owns:        its counts. Mappings belong to the address spaces.
 //
 // Hot path: walk_done() runs once per walk: one hash look-up for the range; the mapping is looked up again only when the
-// walks leave it or an address-space event has passed (only such an event can put another mapping in its place).
+// walks leave it or an address-space event has passed (only such an event can put another mapping in its place). L1 misses
+// are counted in the tally of their mapping and brought in when it changes, or when somebody asks.
 #pragma once
 
 #include <tsl/robin_map.h>
@@ -49,13 +50,6 @@ class WalkAccount : public WalkObserver, public RangeWatcher {
   WalkAccount(const EventQueue& queue, Processes& processes, const Scheduler& scheduler, Shootdown& shootdown)
       : queue_(queue), processes_(processes), scheduler_(scheduler), shootdown_(shootdown) {}
 
-  void l1_missed(Asid asid, VirtAddr va, bool hits_l2) override {
-    Space& space = space_of(asid);
-    const MappingId mapping = mapping_at(space, va);
-    if (mapping == kUnnamed) return;
-    ++space.by_mapping[mapping].l1_misses;
-    space.by_mapping[mapping].l2_misses += !hits_l2;
-  }
   void walk_done(Asid asid, VirtAddr va, std::int64_t subcycles) override {
     Space& space = space_of(asid);
     const MappingId mapping = mapping_at(space, va);
@@ -75,6 +69,7 @@ class WalkAccount : public WalkObserver, public RangeWatcher {
   void forget_ranges();
 
  private:
+  void begin_tally(Asid asid, VirtAddr va) override;
   struct Space {
     AddressSpace* mm = nullptr;
     Ranges ranges;
@@ -101,6 +96,7 @@ class WalkAccount : public WalkObserver, public RangeWatcher {
   const Scheduler& scheduler_;
   Shootdown& shootdown_;
   std::vector<Space> spaces_;  // by asid
+  MappingId tally_mapping_ = kUnnamed;
 };
 
 }  // namespace collapsar
