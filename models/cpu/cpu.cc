@@ -102,7 +102,7 @@ void Cpu::run() {
       if (!settle_replay()) return;
       continue;
     }
-    const Stop why = is_draining_ ? Stop::used_up : run_hits();
+    const Stop why = is_draining_ ? Stop::used_up : work_->resuming ? Stop::slow : run_hits();
     is_draining_ |= stop_requested_ && (why == Stop::not_due || why == Stop::used_up);
     if (is_draining_) {
       if (settle_drain()) client_.drained(*this);
@@ -171,7 +171,6 @@ template <bool kCaches, Cpu::Style kStyle>
 Cpu::Stop Cpu::run_hits_as() {
   Work& work = *work_;
   has_missed_l1_ = false;
-  if (work.resuming) return Stop::slow;
   const std::int64_t limit = horizon(), floor = floor_;
   const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
   const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
@@ -246,18 +245,10 @@ bool Cpu::arrive() {
   return false;
 }
 
-// The last position that may run inline: before the next event. With one event per step, or when asked to stop, nothing
-// but what is due now: what the stream has already waited for.
-std::int64_t Cpu::horizon() {
-  if (stop_requested_) return due_;
-  const Time last = queue_.inline_until();
-  if (last < queue_.now()) return due_;
-  if (last != horizon_time_) {
-    horizon_time_ = last;
-    const bool is_endless = last >= kNever - Duration(1);
-    horizon_ = is_endless ? kUnknown : clock_.first_not_before(last + Duration(1)) - 1;
-  }
-  return std::max(horizon_, due_);
+void Cpu::set_horizon(Time last) {
+  horizon_time_ = last;
+  const bool is_endless = last >= kNever - Duration(1);
+  horizon_ = is_endless ? kUnknown : clock_.first_not_before(last + Duration(1)) - 1;
 }
 
 }  // namespace collapsar

@@ -129,7 +129,16 @@ class Cpu : public InterruptSink {
   bool next_run();
   bool settle_drain();
   bool arrive();
-  std::int64_t horizon();
+  // The last position that may run inline: before the next event. With one event per step, or when asked to stop, nothing
+  // but what is due now: what the stream has already waited for.
+  std::int64_t horizon() {
+    if (stop_requested_) return due_;
+    const Time last = queue_.inline_until();
+    if (last < queue_.now()) return due_;
+    if (last != horizon_time_) set_horizon(last);
+    return std::max(horizon_, due_);
+  }
+  void set_horizon(Time last);
   std::int64_t now_subcycles() const { return clock_.first_not_before(queue_.now()); }
   std::int64_t here() const { return std::max(at_, floor_); }
   // The stream goes on inline at this position, as a step scheduled for it would.
@@ -166,6 +175,7 @@ class Cpu : public InterruptSink {
   std::uint64_t load_of(RefKind kind) const { return reads_data(kind) ? work_->loads : 0; }
   bool start_reference(const Record& r);
   std::int64_t last_load_known_at() const;
+  void look_ahead(const Record& r, PhysAddr pa);
   void issue_piece(Piece piece);
   void translate_in_l2(Piece piece);
   void to_replay(Piece piece, bool needs_fault);

@@ -18,7 +18,7 @@ bool Cpu::issue_reference() {
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
-      if (!reap()) return wait();
+      if (!reap() && !(wait() && arrive())) return false;
     if (work.page_offset == 0 && issue_known(r)) break;
     const Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
@@ -39,6 +39,7 @@ bool Cpu::issue_known(const Record& r) {
   if (!mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1_, pa)) return false;
   if (std::exchange(has_missed_l1_, false)) at += std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
   if (caches_ && (!is_fetch || has_l1i_)) {
+    look_ahead(r, pa);
     const auto found = caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
     if (found.level == CacheHierarchy::kMemory) {
       const PhysAddr line{align_down(pa.value, 64)};
@@ -51,6 +52,17 @@ bool Cpu::issue_known(const Record& r) {
   list.ends_at(add_miss(list, work_->instructions, load_of(r.kind), is_fetch), at);
   update_stall();
   return true;
+}
+
+// The cache tags of the record after `r` may be far away for the host: their way begins while `r` is served. Changes no
+// result.
+void Cpu::look_ahead(const Record& r, PhysAddr pa) {
+  if (work_->next + 1 == work_->end) return;
+  const Record& next = work_->next[1];
+  const VirtAddr va{next.va};
+  if (vpn_of(va) == vpn_of(VirtAddr{r.va})) return caches_->prefetch(id_, {pa.value - r.va + next.va});
+  const Tlb::Hit hit = mmu_.peek_l2(va, next.kind == RefKind::fetch, is_write(next.kind));
+  if (hit.leaf) caches_->prefetch(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, va));
 }
 
 // What is left of the record's first page.

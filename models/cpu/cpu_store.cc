@@ -20,6 +20,7 @@ void Cpu::build_store_buffer() {
 
 // Stores that are still translated have their room already.
 bool Cpu::has_store_room() const {
+  if (stores_.size() - waiting_stores_.size() > active_.size()) return true;  // even if all of them are
   const auto translated_later = std::count_if(active_.misses.begin(), active_.misses.end(), [this](const Miss& miss) {
     return miss.is_walking && is_buffered(miss.slot->piece.kind);
   });

@@ -82,15 +82,17 @@ bool Cpu::reap(MissList& from) {
   const std::int64_t now = here();
   if (from.first_done > now) return false;
   auto kept = from.misses.begin();
-  from.first_done = kUnknown;
+  std::int64_t first = kUnknown;
   for (const Miss& miss : from.misses) {
     if (miss.done_at <= now) {
       finished(miss);
-    } else {
-      from.first_done = std::min(from.first_done, miss.done_at);
-      *kept++ = miss;
+      continue;
     }
+    first = std::min(first, miss.done_at);
+    if (&*kept != &miss) *kept = miss;
+    ++kept;
   }
+  from.first_done = first;
   from.misses.erase(kept, from.misses.end());
   return true;
 }
@@ -121,13 +123,16 @@ void Cpu::end_of_wait(std::int64_t since, std::int64_t until) {
   floor_ = std::max(floor_, until);
 }
 
-// Something a blocked CPU may have waited for has happened: it looks again, now.
+// Something a blocked CPU may have waited for has happened: it looks again, now. The last thing that a handler does.
 void Cpu::unblock() {
   if (!is_blocked_) return;
   is_blocked_ = false;
   due_ = std::max(here(), now_subcycles());
   end_of_wait(blocked_since_, due_);
-  queue_.reschedule(step_, clock_.time_of(due_));
+  const Time when = clock_.time_of(due_);
+  if (when > queue_.now() || !queue_.is_next(Phase::cpu)) return queue_.reschedule(step_, when);
+  queue_.cancel(step_);
+  queue_.run_here(step_);
 }
 
 }  // namespace collapsar
