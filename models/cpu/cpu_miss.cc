@@ -142,7 +142,11 @@ void Cpu::translate_in_l2(Piece piece) {
     return;
   }
   piece.was_miss = true;
-  if (!mmu_.has_fixed_walks() && mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, false);
+  if (!mmu_.has_fixed_walks()) {
+    if (mmu_.would_fault(piece.va, is_fetch, writes)) return to_replay(piece, false);
+    const PageTable::Leaf leaf = mmu_.space().table->lookup(piece.va);  // for the host: tags needed after the walk
+    if (caches_) caches_->prefetch(id_, Mmu::physical(*leaf.entry, leaf.size, piece.va));
+  }
   begin_walk(piece, known_at);
 }
 
