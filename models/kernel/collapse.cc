@@ -89,10 +89,9 @@ void Collapse::Context::begin_alloc() {
 
 // GFP_TRANSHUGE with defrag, GFP_TRANSHUGE_LIGHT without (khugepaged.md 2.7); MADV_COLLAPSE always reclaims.
 void Collapse::Context::alloc_done() {
-  if (try_alloc(AllocLevel::low)) return use_new_page();
-  const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
-  if (!may_reclaim) return give_up_alloc();
-  if (try_alloc(AllocLevel::min)) return use_new_page();
+  const bool may_search = !by_khugepaged() || kernel.config.khugepaged.defrag;
+  if (huge_search.take_free(FrameUse::anon, may_search)) return search_done();
+  if (!may_search) return give_up_alloc();
   huge_search.start(
       {.done = &search_, .use = FrameUse::anon, .cpu = request->cpu, .takes_cpu = true, .is_daemon = by_khugepaged()});
 }
@@ -103,13 +102,6 @@ void Collapse::Context::search_done() {
   if (head == kNoPfn) return give_up_alloc();
   kernel.stats.vmstat.pgalloc += kHugePages;
   use_new_page();
-}
-
-bool Collapse::Context::try_alloc(AllocLevel level) {
-  const auto page = kernel.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon, level);
-  head = page.value_or(kNoPfn);
-  if (page) kernel.stats.vmstat.pgalloc += kHugePages;
-  return page.has_value();
 }
 
 void Collapse::Context::use_new_page() {

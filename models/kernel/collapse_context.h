@@ -30,7 +30,6 @@ struct Collapse::Context {
   void begin_alloc();
   void alloc_done();
   void search_done();
-  bool try_alloc(AllocLevel level);
   void use_new_page();
   void give_up_alloc();
   // --- 2: mmap_lock for read, revalidate ---

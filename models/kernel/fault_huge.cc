@@ -85,14 +85,12 @@ void PageFault::Context::huge_alloc() { get_huge_page(FrameUse::anon); }
 void PageFault::Context::get_huge_page(FrameUse use) {
   const bool is_madvised = vma->is(Vma::kHugePage);
   const Effort effort = effort_of(kernel.config.thp.defrag, is_madvised);
-  PhysicalMemory& memory = kernel.memory;
-  auto pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::low);
-  if (!pfn && effort == Effort::kswapd && !timeless) {
+  const bool is_free = huge_search.take_free(use, effort == Effort::reclaim);
+  if (!is_free && effort == Effort::kswapd && !timeless) {
     fault.reclaim_.wake_kswapd();
     fault.compaction_.wake_kcompactd();
   }
-  if (!pfn && effort == Effort::reclaim) pfn = memory.allocate(kHugeOrder, MigrateType::movable, use, AllocLevel::min);
-  if (pfn || effort != Effort::reclaim || timeless) return use_huge_page(pfn.value_or(kNoPfn), use);
+  if (is_free || effort != Effort::reclaim || timeless) return use_huge_page(huge_search.page(), use);
   huge_search.start({.done = &huge_found_,
                      .use = use,
                      .no_retry = !is_madvised,  // `always` outside madvised areas: __GFP_NORETRY

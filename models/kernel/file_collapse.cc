@@ -64,10 +64,9 @@ void FileCollapse::Context::scan_done() {
 // --- allocate, as Collapse does ---
 
 void FileCollapse::Context::alloc_done() {
-  if (try_alloc(AllocLevel::low)) return use_new_page();
-  const bool may_reclaim = !by_khugepaged() || kernel.config.khugepaged.defrag;
-  if (!may_reclaim) return give_up_alloc();
-  if (try_alloc(AllocLevel::min)) return use_new_page();
+  const bool may_search = !by_khugepaged() || kernel.config.khugepaged.defrag;
+  if (huge_search.take_free(FrameUse::file, may_search)) return search_done();
+  if (!may_search) return give_up_alloc();
   huge_search.start(
       {.done = &search_, .use = FrameUse::file, .cpu = request->cpu, .takes_cpu = true, .is_daemon = by_khugepaged()});
 }
@@ -78,13 +77,6 @@ void FileCollapse::Context::search_done() {
   if (head == kNoPfn) return give_up_alloc();
   kernel.stats.vmstat.pgalloc += kHugePages;
   use_new_page();
-}
-
-bool FileCollapse::Context::try_alloc(AllocLevel level) {
-  const auto page = kernel.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::file, level);
-  head = page.value_or(kNoPfn);
-  if (page) kernel.stats.vmstat.pgalloc += kHugePages;
-  return page.has_value();
 }
 
 void FileCollapse::Context::use_new_page() {

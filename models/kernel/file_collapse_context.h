@@ -33,7 +33,6 @@ struct FileCollapse::Context {
   // --- allocate ---
   void alloc_done();
   void search_done();
-  bool try_alloc(AllocLevel level);
   void use_new_page();
   void give_up_alloc();
   // --- page by page: read in, lock, isolate, unmap ---

@@ -14,8 +14,13 @@ void HugeAlloc::compact(Compaction::Priority priority, Event& then) {
   compaction_.direct(compaction_request_);
 }
 
-bool HugeAlloc::try_take() {
-  const auto page = kernel_.memory.allocate(kHugeOrder, MigrateType::movable, request_.use, AllocLevel::min);
+bool HugeAlloc::take_free(FrameUse use, bool may_search) {
+  cost_ = Duration::zero();
+  return try_take(use, AllocLevel::low) || (may_search && try_take(use, AllocLevel::min));
+}
+
+bool HugeAlloc::try_take(FrameUse use, AllocLevel level) {
+  const auto page = kernel_.memory.allocate(kHugeOrder, MigrateType::movable, use, level);
   page_ = page.value_or(kNoPfn);
   return page.has_value();
 }
@@ -23,7 +28,7 @@ bool HugeAlloc::try_take() {
 // An attempt counts by whether there is a page afterwards, not by what it says of itself.
 bool HugeAlloc::take_after(const Compaction::Request& request) {
   cost_ += request.cost;
-  const bool taken = try_take();
+  const bool taken = try_take(request_.use, AllocLevel::min);
   if (taken) compaction_.allocated();
   if (request.result != Compaction::Result::skipped)
     ++(taken ? kernel_.stats.vmstat.compact_success : kernel_.stats.vmstat.compact_fail);
@@ -43,7 +48,7 @@ void HugeAlloc::first_compacted() {
 
 void HugeAlloc::reclaimed() {
   if (request_.sleeper) kernel_.cpus.task_wakes(*request_.sleeper);
-  if (try_take()) return finish();
+  if (try_take(request_.use, AllocLevel::min)) return finish();
   compact_again();
 }
 

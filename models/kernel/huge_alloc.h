@@ -32,6 +32,8 @@ class HugeAlloc {
     bool is_daemon = false;              // nobody waits
     std::optional<TaskId> sleeper = {};  // a task that sleeps while memory is reclaimed
   };
+  // From the free lists, at once and without cost: above the low watermark; above min if `may_search`. True: page() has it.
+  bool take_free(FrameUse use, bool may_search);
   // request.done is scheduled when page() and cost() are known. Requires: nothing is under way.
   void start(const Request& request);
   Pfn page() const { return page_; }  // kNoPfn: none to be had
@@ -44,7 +46,7 @@ class HugeAlloc {
   void reclaimed();
   void compacted_again();
   void compact_again();
-  bool try_take();
+  bool try_take(FrameUse use, AllocLevel level);
   bool take_after(const Compaction::Request& request);
   void finish();
 
