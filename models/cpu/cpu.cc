@@ -151,10 +151,9 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
     return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
-  has_missed_l1_ = !hit.leaf;
   if (!hit.leaf) [[unlikely]] {
-    if (kCaches || !mmu_.is_free() || !mmu_.translate_free({r.va}, is_fetch, writes, start)) return false;
-    return has_missed_l1_ = false, true;
+    has_missed_l1_ = kCaches || !mmu_.is_free() || !mmu_.translate_free({r.va}, is_fetch, writes, start);
+    return !has_missed_l1_;
   }
   if (writes && !Mmu::is_write_ready(Pte{*hit.leaf})) [[unlikely]]
     return false;

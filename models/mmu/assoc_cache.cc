@@ -10,7 +10,7 @@ AssocCache::AssocCache(std::uint32_t sets, std::uint32_t ways, Replacement polic
       random_(random),
       stride_(align_up(ways, 8)) {
   SIM_ASSERT(sets > 0 && sets <= kMostSets && ways > 0 && ways <= kMostWays, "store of {} sets x {} ways", sets, ways);
-  entries_.resize(std::size_t{sets} * ways);
+  entries_.resize(std::size_t{sets} * ways + stride_);
   tags_.resize(std::size_t{sets} * stride_);
   if (policy == Replacement::plru) tree_.resize(std::size_t{sets} * tree_words());
 }

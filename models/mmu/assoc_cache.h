@@ -17,6 +17,8 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "sim/core/config.h"
@@ -34,7 +36,6 @@ struct EnumNames<Replacement> {
 
 class AssocCache {
  public:
-  static constexpr std::uint32_t kMiss = ~0U;
   static constexpr std::uint32_t kMostSets = 1U << 16;  // what set_of() is exact for
   static constexpr std::uint32_t kMostWays = 1U << 12;
 
@@ -49,59 +50,62 @@ class AssocCache {
     return std::uint32_t(number - std::uint64_t((Wide{number} * reciprocal_) >> 64) * sets_);
   }
 
-  // The slot of `key` in `set`, or kMiss. Recency does not change.
-  [[gnu::always_inline]] inline std::uint32_t find(std::uint32_t set, std::uint64_t key) const {
-    const Entry* const entries = entries_.data() + set * ways_;
-#ifdef __SSE2__
-    const std::uint16_t* const tags = tags_.data() + set * stride_;
-    const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag_of(key)));
-    // Sixteen ways at a time, without a branch on where in them the tag is; then those whose tags are equal.
-    for (std::uint32_t way = 0; way < stride_; way += 16) {
-      unsigned equal = equal_tags(tags + way, wanted);
-      if (way + 8 < stride_) equal |= equal_tags(tags + way + 8, wanted) << 16;
-      for (; equal != 0; equal &= equal - 1, equal &= equal - 1) {
-        const std::uint32_t at = way + unsigned(std::countr_zero(equal)) / 2;
-        if (at < ways_ && entries[at].key == key) return set * ways_ + at;
-      }
-    }
-#else
-    for (std::uint32_t way = 0; way < ways_; ++way)
-      if (entries[way].key == key) return set * ways_ + way;
-#endif
-    return kMiss;
-  }
-  bool holds(std::uint32_t slot, std::uint64_t key) const { return entries_[slot].key == key; }
-  // Makes the entry most recent.
-  void touch(std::uint32_t slot) {
-    if (policy_ == Replacement::lru) [[likely]]
-      entries_[slot].last_use = ++uses_;
-    else if (policy_ == Replacement::plru) point_away(slot);
-  }
-  std::uint64_t& value(std::uint32_t slot) { return entries_[slot].value; }
-  std::uint64_t key(std::uint32_t slot) const { return entries_[slot].key; }  // 0: empty
-  std::uint32_t slots() const { return std::uint32_t(entries_.size()); }
-
-  // Puts `key` in and makes it most recent: in a free way, else in that of the policy's victim, among the first `ways`
-  // ways. Returns its slot. Requires: `key` is not there.
-  std::uint32_t insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
-    const std::uint32_t way = policy_ == Replacement::lru ? oldest(set, ways) : victim(set, ways);
-    const std::uint32_t slot = set * ways_ + way;
-    entries_[slot].key = key, entries_[slot].value = value, tags_[set * stride_ + way] = tag_of(key);
-    touch(slot);
-    return slot;
-  }
-  // Tags stay: find() asks the keys.
-  void erase(std::uint32_t slot) { entries_[slot].key = 0, entries_[slot].last_use = 0; }
-  void clear() {
-    for (std::uint32_t slot = 0; slot < slots(); ++slot) erase(slot);
-  }
-
- private:
-  __extension__ typedef unsigned __int128 Wide;
+  // A key is in one set, always the same; 0: empty.
   struct Entry {  // side by side: a hit needs all of it
     std::uint64_t key = 0, value = 0;
     std::uint64_t last_use = 0;  // LRU; 0: empty
   };
+
+  // The entry of `key` in `set`, or nullptr; good until something else is put in its place. Recency does not change.
+  [[gnu::always_inline]] inline Entry* find(std::uint32_t set, std::uint64_t key) {
+    Entry* const entries = entries_.data() + std::size_t{set} * ways_;
+#ifdef __SSE2__
+    const std::uint16_t* const tags = tags_.data() + std::size_t{set} * stride_;
+    const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag_of(key)));
+    // Sixteen ways at a time, without a branch on where in them the tag is; then those whose tags are equal. Beyond the last
+    // way are those of the next set, which do not have the key.
+    for (std::uint32_t way = 0; way < stride_; way += 16) {
+      unsigned equal = equal_tags(tags + way, wanted);
+      if (way + 8 < stride_) equal |= equal_tags(tags + way + 8, wanted) << 16;
+      for (; equal != 0; equal &= equal - 1, equal &= equal - 1)
+        if (Entry& entry = entries[way + unsigned(std::countr_zero(equal)) / 2]; entry.key == key) return &entry;
+    }
+#else
+    for (Entry* entry = entries; entry < entries + ways_; ++entry)
+      if (entry->key == key) return entry;
+#endif
+    return nullptr;
+  }
+  // Makes the entry most recent.
+  void touch(Entry& entry) {
+    if (policy_ == Replacement::lru) [[likely]]
+      entry.last_use = ++uses_;
+    else if (policy_ == Replacement::plru) point_away(std::uint32_t(&entry - entries_.data()));
+  }
+  std::span<Entry> entries() { return {entries_.data(), std::size_t{sets_} * ways_}; }
+
+  struct Inserted {
+    Entry* entry;
+    std::uint64_t evicted;  // the key that had to go; 0: there was room
+  };
+  // Puts `key` in and makes it most recent: in a free way, else in that of the policy's victim, among the first `ways`
+  // ways. Requires: `key` is not there.
+  Inserted insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
+    const std::uint32_t way = policy_ == Replacement::lru ? oldest(set, ways) : victim(set, ways);
+    Entry& entry = entries_[std::size_t{set} * ways_ + way];
+    tags_[std::size_t{set} * stride_ + way] = tag_of(key);
+    entry.value = value;
+    touch(entry);
+    return {&entry, std::exchange(entry.key, key)};
+  }
+  // Tags stay: find() asks the keys.
+  void erase(Entry& entry) { entry.key = 0, entry.last_use = 0; }
+  void clear() {
+    for (Entry& entry : entries()) erase(entry);
+  }
+
+ private:
+  __extension__ typedef unsigned __int128 Wide;
 
 #ifdef __SSE2__
   // Two bits for each of eight tags.
@@ -116,7 +120,7 @@ class AssocCache {
   // A free way has the oldest time of use.
   std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const {
     static_assert(kMostWays == 1U << 12);
-    const Entry* const entries = entries_.data() + set * ways_;
+    const Entry* const entries = entries_.data() + std::size_t{set} * ways_;
     std::uint64_t oldest = entries[0].last_use << 12;  // with the way in the low bits: the least, without branches
     for (std::uint32_t way = 1; way < ways; ++way) oldest = std::min(oldest, entries[way].last_use << 12 | way);
     return std::uint32_t(oldest) & (kMostWays - 1);
@@ -134,7 +138,7 @@ class AssocCache {
   Replacement policy_;
   Random random_;
   std::uint64_t uses_ = 0;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;       // and some beyond the last set, never used, that find() may look at
   std::uint32_t stride_;             // of a set in tags_: ways, rounded up
   std::vector<std::uint16_t> tags_;  // of the keys
   std::vector<std::uint64_t> tree_;  // PLRU

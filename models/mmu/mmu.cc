@@ -7,11 +7,12 @@ Mmu::Mmu(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, CacheHie
     : queue_(queue),
       config_(config),
       is_free_(config.fixed_walk == 0U && config.l2_latency == 0 && !config.ideal),
-      l1i_(config.l1i, seed, fmt::format("tlb.{}.l1i", cpu)),
-      l1d_(config.l1d, seed, fmt::format("tlb.{}.l1d", cpu)),
-      l2_(config.split_l2() ? config.l2d : config.l2, seed, fmt::format("tlb.{}.l2", cpu)),
+      l1i_(Tlb::Level::first, config.l1i, seed, fmt::format("tlb.{}.l1i", cpu)),
+      l1d_(Tlb::Level::first, config.l1d, seed, fmt::format("tlb.{}.l1d", cpu)),
+      l2_(Tlb::Level::second, config.split_l2() ? config.l2d : config.l2, seed, fmt::format("tlb.{}.l2", cpu)),
       walker_(queue, config, cpu, caches, dram, clock) {
-  if (config.split_l2()) l2i_ = std::make_unique<Tlb>(config.l2i, seed, fmt::format("tlb.{}.l2i", cpu));
+  if (config.split_l2())
+    l2i_ = std::make_unique<Tlb>(Tlb::Level::second, config.l2i, seed, fmt::format("tlb.{}.l2i", cpu));
   stats_.split = config.split_l2();
 }
 
@@ -22,8 +23,9 @@ void Mmu::for_each_tlb(F&& f) {
 }
 
 void Mmu::set_space(AddressSpaceRoot space) {
+  SIM_ASSERT(space.asid < Tlb::kMostAsids, "address space {} has no tag", space.asid);
   const bool is_other = space.asid != space_.asid;
-  space_ = space;
+  space_ = space, tag_ = Tlb::Space(space.asid);
   if (!is_other || config_.asids) return;
   for_each_tlb([](Tlb& tlb) { tlb.flush_all(); });
   walker_.flush_all();
@@ -32,7 +34,7 @@ void Mmu::set_space(AddressSpaceRoot space) {
 // --- look-ups ---
 
 L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa) {
-  const Tlb::Hit hit = l1_of(is_fetch).lookup(va, space_.asid, is_write);
+  const Tlb::Hit hit = l1_of(is_fetch).lookup(va, tag_, is_write);
   if (!hit.leaf) return ++l1_stats(is_fetch).misses, L1Result::miss;
   ++l1_stats(is_fetch).hits_by[unsigned(hit.size)];
   const Pte leaf{*hit.leaf};

@@ -69,7 +69,7 @@ class Mmu {
   // than this, and sends the rest to lookup_l1() or, after a miss, to count_l1_miss(). Looking up twice is harmless:
   // what missed changes nothing, and what was last looked up keeps its recency.
   Tlb::Hit find_l1(VirtAddr va, bool is_fetch, bool is_write) {
-    return (is_fetch ? l1i_ : l1d_).lookup(va, space_.asid, is_write);
+    return (is_fetch ? l1i_ : l1d_).lookup(va, tag_, is_write);
   }
   // Whether a write may go on without a walk.
   static bool is_write_ready(Pte leaf) { return (leaf.bits & kWriteReady) == kWriteReady; }
@@ -154,6 +154,7 @@ class Mmu {
   const MmuConfig& config_;
   const bool is_free_;
   AddressSpaceRoot space_;
+  Tlb::Space tag_;  // the same in the keys of the TLBs
   Tlb l1i_, l1d_, l2_;
   std::unique_ptr<Tlb> l2i_;  // split: instruction side; l2_ is then the data side
   Walker walker_;

@@ -2,7 +2,7 @@
 
 namespace collapsar {
 
-Tlb::Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name) {
+Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name) {
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const TlbArrayConfig& array = arrays[i];
     is_split_ |= array.access != TlbAccess::any;
@@ -11,48 +11,61 @@ Tlb::Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::str
   }
   for (const bool is_store : {false, true})
     for (const PageSize size : {PageSize::k4K, PageSize::k2M, PageSize::k1G}) add_pick(arrays, size, is_store);
-  if (arrays_.empty()) arrays_.emplace_back(1, 1, Replacement::lru, Random(seed, name));  // hints point into something
-  hints_.resize((is_split_ ? 2 : 1) * kHints, Hint{{&arrays_.front(), 0, PageSize::k4K}});
+  if (arrays_.empty()) arrays_.emplace_back(1, 1, Replacement::lru, Random(seed, name));
+  if (level == Level::second) return;
+  counts_.resize(kCounts);
+  hints_.resize((is_split_ ? 2 : 1) * kHints, Found{&arrays_.front(), &nowhere_, PageSize::k4K});
+  first_hint_ = {hints_.data(), hints_.data() + (is_split_ ? kHints : 0)};
 }
 
 void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store) {
-  Pick pick{size, std::uint32_t(members_.size()), 0, 0, {}};
+  Pick& pick = picks_[is_store][unsigned(size)];
+  pick.size = size, pick.shift = std::uint8_t(page_shift(size)), pick.first = std::uint32_t(members_.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const std::uint32_t ways = arrays[i].ways_for(size);
     if (!arrays[i].serves(is_store) || ways == 0) continue;
     members_.push_back({&arrays_[i], ways});
     ++pick.count, pick.sets = arrays[i].sets, pick.only = members_.back();
   }
-  if (pick.count > 0) picks_[is_store].push_back(pick);
 }
 
 // Not inline: it would crowd the registers of the path of a hit.
-[[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint) {
-  const Hit hit = search(va, asid, is_store, hint);
-  if (!hit.leaf) return hit;
-  hint.page = va.value >> kPageShift | std::uint64_t{asid} << kAsidShift;
-  hint.key = hint.array->key(hint.slot);
-  return hit;
+[[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Found& hint) {
+  const Found found = find(va, asid, is_store);
+  if (!found.entry) return {};
+  return use(hint = found);
 }
 
 void Tlb::meet_size(PageSize size) {
   has_been_filled_[unsigned(size)] = true;
   for (const bool is_store : {false, true}) {
-    used_picks_[is_store].clear();
+    used_[is_store] = 0;
     for (const Pick& pick : picks_[is_store])
-      if (has_been_filled_[unsigned(pick.size)]) used_picks_[is_store].push_back(pick);
+      if (has_been_filled_[unsigned(pick.size)] && pick.count > 0) used_picks_[is_store][used_[is_store]++] = pick;
+    const bool is_one = used_[is_store] == 1 && !counts_.empty();
+    counted_size_[is_store] = is_one ? used_picks_[is_store].front().size : kNoSize;
   }
 }
 
 void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-  const Pick* const pick = pick_to_fill(entry.size, asid, is_store);
-  if (!pick) return;
-  const std::uint64_t number = va.value >> page_shift(entry.size);
-  AssocCache& array = *member(*pick, number).array;
-  const std::uint32_t slot = array.find(array.set_of(number), key_of(number, entry.size, asid));
-  if (slot == AssocCache::kMiss) return fill_new(va, asid, entry, is_store);
-  array.value(slot) = entry.leaf.bits;
-  array.touch(slot);
+  const Found found = find_size(picks_[is_store][unsigned(entry.size)], va, asid);
+  if (!found.entry) return fill_new(va, asid, entry, is_store);
+  found.entry->value = entry.leaf.bits;
+  use(found);
+}
+
+void Tlb::fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+  if (!has_been_filled_[unsigned(entry.size)]) [[unlikely]]
+    meet_size(entry.size);
+  const Pick& pick = picks_[is_store][unsigned(entry.size)];
+  if (pick.count == 0) return;
+  const std::uint64_t number = va.value >> pick.shift, key = key_of(number, entry.size, asid);
+  const Member& to = member(pick, number);
+  const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways);
+  if (counts_.empty()) return;
+  hint_of(va, is_store) = {to.array, slot, entry.size};
+  ++count(key);
+  if (evicted) --count(evicted);
 }
 
 bool Tlb::update(VirtAddr va, Asid asid, TlbEntry entry) {
@@ -60,10 +73,8 @@ bool Tlb::update(VirtAddr va, Asid asid, TlbEntry entry) {
   const std::uint64_t key = key_of(number, entry.size, asid);
   bool is_found = false;
   for (AssocCache& array : arrays_) {
-    const std::uint32_t slot = array.find(array.set_of(number), key);
-    if (slot == AssocCache::kMiss) continue;
-    array.value(slot) = entry.leaf.bits;
-    is_found = true;
+    AssocCache::Entry* const found = array.find(array.set_of(number), key);
+    if (found) found->value = entry.leaf.bits, is_found = true;
   }
   return is_found;
 }
@@ -72,8 +83,8 @@ template <class Drop>
 std::uint64_t Tlb::drop_if(Drop&& drop) {
   std::uint64_t dropped = 0;
   for (AssocCache& array : arrays_)
-    for (std::uint32_t slot = 0; slot < array.slots(); ++slot)
-      if (const std::uint64_t key = array.key(slot); key && drop(key)) array.erase(slot), ++dropped;
+    for (AssocCache::Entry& entry : array.entries())
+      if (entry.key && drop(entry.key)) forget(array, entry), ++dropped;
   return dropped;
 }
 
@@ -90,13 +101,12 @@ std::uint64_t Tlb::flush_few(Asid asid, VirtRange range) {
   std::uint64_t dropped = 0;
   for (const bool is_store : {false, true}) {
     if (is_store && !is_split_) break;  // the same arrays
-    for (const Pick& pick : used_picks_[is_store]) {
-      if (range.empty()) continue;
-      const unsigned shift = page_shift(pick.size);
-      for (std::uint64_t n = range.start.value >> shift; n <= (range.end.value - 1) >> shift; ++n) {
+    for (std::uint32_t i = 0; i < used_[is_store] && !range.empty(); ++i) {
+      const Pick& pick = used_picks_[is_store][i];
+      for (std::uint64_t n = range.start.value >> pick.shift; n <= (range.end.value - 1) >> pick.shift; ++n) {
         AssocCache& array = *member(pick, n).array;
-        const std::uint32_t slot = array.find(array.set_of(n), key_of(n, pick.size, asid));
-        if (slot != AssocCache::kMiss) array.erase(slot), ++dropped;
+        AssocCache::Entry* const found = array.find(array.set_of(n), key_of(n, pick.size, asid));
+        if (found) forget(array, *found), ++dropped;
       }
     }
   }
@@ -109,6 +119,7 @@ std::uint64_t Tlb::flush_asid(Asid asid) {
 
 void Tlb::flush_all() {
   for (AssocCache& array : arrays_) array.clear();
+  std::fill(counts_.begin(), counts_.end(), 0);
 }
 
 }  // namespace collapsar

@@ -10,8 +10,9 @@
 //
 // Recency changes only when this level is looked up or filled; set = page number modulo sets.
 //
-// Hot path: lookup() first tries the place where a neighbour table of the host saw the page last. The place counts only
-// if the entry is still there, so the table changes no result; it saves the search through sizes, arrays and ways.
+// Hot path: lookup() first tries the place where a table of hints saw the page last, which counts only if the entry is
+// still there; then it asks how many entries there are with these low bits in their page numbers: mostly none, where the
+// page is not there. Neither changes a result; they save the search through sizes, arrays and ways.
 #pragma once
 
 #include <array>
@@ -47,53 +48,52 @@ struct TlbStats {
 
 class Tlb {
  public:
+  static constexpr Asid kMostAsids = 1U << 16;  // that a key has room for
+  enum class Level : std::uint8_t { first, second };
   // Requires: the arrays pass MmuConfig::validate().
-  Tlb(const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name);
+  Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name);
   Tlb(const Tlb&) = delete;  // hints point into it
   Tlb& operator=(const Tlb&) = delete;
 
+  // An address space as it stands in the keys of entries.
+  struct Space {
+    Space() = default;
+    explicit Space(Asid asid) : bits(std::uint64_t{asid} << kAsidShift) {}  // Requires: asid < kMostAsids.
+    std::uint64_t bits = 0;
+  };
   // A miss has no leaf.
   struct Hit {
     std::uint64_t* leaf = nullptr;  // bits of the entry; valid until the next fill
     PageSize size = PageSize::k4K;
   };
   // Looks `va` up and makes the entry most recent.
-  Hit lookup(VirtAddr va, Asid asid, bool is_store) {
-    const std::uint64_t page = va.value >> kPageShift;
-    const bool side = is_store && is_split_;
-    Hint& hint = hints_[page % kHints + side * kHints];
-    if (hint.page == (page | std::uint64_t{asid} << kAsidShift) && hint.array->holds(hint.slot, hint.key)) [[likely]] {
-      hint.array->touch(hint.slot);
-      return {&hint.array->value(hint.slot), hint.size};
-    }
-    return search_and_note(va, asid, is_store, hint);
-  }
-  // The same without the table of hints, for a level with more pages than it could hold.
   Hit search(VirtAddr va, Asid asid, bool is_store) {
-    Place place;
-    return search(va, asid, is_store, place);
+    const Found found = find(va, asid, is_store);
+    return found.entry ? use(found) : Hit{};
   }
-  // The same without a trace: recency stays as it is.
+  // The same, mostly without a search. Requires: this is a first level.
+  Hit lookup(VirtAddr va, Space space, bool is_store) {
+    Found& hint = hint_of(va, is_store);
+    const std::uint64_t key = key_of(va.value >> page_shift(hint.size), hint.size) | space.bits;
+    if (hint.entry->key == key) [[likely]]
+      return use(hint);
+    if (hint.size == counted_size_[is_store] && count(key) == 0) return {};
+    return search_and_note(va, asid_in(key), is_store, hint);
+  }
+  // The same as search() without a trace: recency stays as it is.
   Hit peek(VirtAddr va, Asid asid, bool is_store) {
-    const Place place = find(va, asid, is_store);
-    if (!place.array) return {};
-    return {&place.array->value(place.slot), place.size};
+    const Found found = find(va, asid, is_store);
+    return found.entry ? Hit{&found.entry->value, found.size} : Hit{};
   }
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
   void fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // The same for a translation that is not there.
-  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-    const Pick* const pick = pick_to_fill(entry.size, asid, is_store);
-    if (!pick) return;
-    const std::uint64_t number = va.value >> page_shift(entry.size);
-    const Member& to = member(*pick, number);
-    to.array->insert(to.array->set_of(number), key_of(number, entry.size, asid), entry.leaf.bits, to.ways);
-  }
+  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // Replaces the leaf bits of an entry that is there, without a change of recency (a dirty bit was set). False: it is
   // not there.
   bool update(VirtAddr va, Asid asid, TlbEntry entry);
-  bool takes(PageSize size, bool is_store) const { return pick_of(size, is_store) != nullptr; }
+  bool takes(PageSize size, bool is_store) const { return picks_[is_store][unsigned(size)].count > 0; }
 
   // Each returns how many entries went.
   std::uint64_t flush_range(Asid asid, VirtRange range);
@@ -104,26 +104,32 @@ class Tlb {
   void for_each(F&& f);
 
  private:
-  static constexpr unsigned kAsidShift = 48;
-  static constexpr std::size_t kHints = 256;  // 8 KiB: with the entries, still a small part of the host's L1 cache
-  struct Place {
+  static constexpr unsigned kAsidShift = 48, kSizeBits = 2;  // of a key
+  // With the entries of a first level, still a small part of the host's L1 cache: 6 KiB and 4 KiB. What a second level
+  // needs of either is larger, and costs more misses of the host than it saves searches.
+  static constexpr std::uint32_t kHints = 256, kCounts = 1024;
+  static constexpr PageSize kNoSize{kPageSizes};
+  struct Found {
     AssocCache* array = nullptr;
-    std::uint32_t slot = 0;
+    AssocCache::Entry* entry = nullptr;  // nullptr: it is not there
     PageSize size = PageSize::k4K;
   };
-  struct Hint : Place {
-    std::uint64_t page = ~0ULL;  // number of the 4 KiB page, and the address space
-    std::uint64_t key = 0;
-  };
+  Found& hint_of(VirtAddr va, bool is_store) { return first_hint_[is_store][va.value / kPageBytes % kHints]; }
+  // How many entries have the low bits of this page number.
+  std::uint32_t& count(std::uint64_t key) { return counts_[key >> kSizeBits & (kCounts - 1)]; }
+  static Hit use(const Found& found) { return found.array->touch(*found.entry), Hit{&found.entry->value, found.size}; }
 
   // Page number (at most 44 bits of user space), page size and address space in one word that is never 0.
+  static std::uint64_t key_of(std::uint64_t number, PageSize size) {
+    return number << kSizeBits | (unsigned(size) + 1);
+  }
   static std::uint64_t key_of(std::uint64_t number, PageSize size, Asid asid) {
-    return std::uint64_t{asid} << kAsidShift | number << 2 | (unsigned(size) + 1);
+    return Space(asid).bits | key_of(number, size);
   }
   static Asid asid_in(std::uint64_t key) { return Asid(key >> kAsidShift); }
-  static PageSize size_in(std::uint64_t key) { return PageSize((key & 3) - 1); }
+  static PageSize size_in(std::uint64_t key) { return PageSize((key & ((1U << kSizeBits) - 1)) - 1); }
   static VirtAddr address_in(std::uint64_t key) {
-    return {((key & ((1ULL << kAsidShift) - 1)) >> 2) << page_shift(size_in(key))};
+    return {((key & ((1ULL << kAsidShift) - 1)) >> kSizeBits) << page_shift(size_in(key))};
   }
 
   // Where a page size of one kind of access lives: `count` arrays, told apart by the bits above the set index.
@@ -132,70 +138,61 @@ class Tlb {
     std::uint32_t ways;  // that the size may use
   };
   struct Pick {
-    PageSize size;
-    std::uint32_t first;  // into members_
-    std::uint32_t count;
-    std::uint32_t sets;
-    Member only;  // if there is but one
+    PageSize size = PageSize::k4K;
+    std::uint8_t shift = 0;   // of an address, to a page number
+    std::uint32_t count = 0;  // 0: nowhere
+    std::uint32_t sets = 0;
+    std::uint32_t first = 0;  // into members_
+    Member only{};            // if there is but one
   };
+  using Picks = std::array<Pick, kPageSizes>;
   const Member& member(const Pick& pick, std::uint64_t number) const {
     if (pick.count == 1) [[likely]]
       return pick.only;
     return members_[pick.first + number / pick.sets % pick.count];
   }
   void add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store);
-  const Pick* pick_of(PageSize size, bool is_store) const {
-    for (const Pick& pick : picks_[is_store])
-      if (pick.size == size) return &pick;
-    return nullptr;
-  }
-  // nullptr: no array takes it.
-  const Pick* pick_to_fill(PageSize size, Asid asid, bool is_store) {
-    const Pick* const pick = pick_of(size, is_store);
-    SIM_ASSERT(asid < 1U << (64 - kAsidShift), "address space {} has no tag", asid);
-    if (pick && !has_been_filled_[unsigned(size)]) [[unlikely]]
-      meet_size(size);
-    return pick;
-  }
   void meet_size(PageSize size);
-  // No array: it is not there.
-  [[gnu::always_inline]] inline Place find(VirtAddr va, Asid asid, bool is_store) {
-    for (const Pick& pick : used_picks_[is_store]) {
-      const std::uint64_t number = va.value >> page_shift(pick.size);
-      AssocCache& array = *member(pick, number).array;
-      const std::uint32_t slot = array.find(array.set_of(number), key_of(number, pick.size, asid));
-      if (slot != AssocCache::kMiss) return {&array, slot, pick.size};
-    }
+  [[gnu::always_inline]] inline Found find_size(const Pick& pick, VirtAddr va, Asid asid) {
+    if (pick.count == 0) return {};
+    const std::uint64_t number = va.value >> pick.shift;
+    AssocCache* const array = member(pick, number).array;
+    return {array, array->find(array->set_of(number), key_of(number, pick.size, asid)), pick.size};
+  }
+  [[gnu::always_inline]] inline Found find(VirtAddr va, Asid asid, bool is_store) {
+    for (std::uint32_t i = 0; i < used_[is_store]; ++i)
+      if (const Found found = find_size(used_picks_[is_store][i], va, asid); found.entry) return found;
     return {};
   }
-  Hit search(VirtAddr va, Asid asid, bool is_store, Place& place) {
-    const Place found = find(va, asid, is_store);
-    if (!found.array) return {};
-    found.array->touch(found.slot);
-    place = found;
-    return {&found.array->value(found.slot), found.size};
+  Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Found& hint);
+  void forget(AssocCache& array, AssocCache::Entry& entry) {
+    if (!counts_.empty()) --count(entry.key);
+    array.erase(entry);
   }
-  Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Hint& hint);
   static constexpr std::uint64_t kFewPages = 64;  // ours: 64 searches cost less than a pass over 1,536 entries
   template <class Drop>
   std::uint64_t drop_if(Drop&& drop);
   std::uint64_t flush_few(Asid asid, VirtRange range);
 
-  std::vector<Hint> hints_;
-  bool is_split_ = false;  // loads and stores have arrays of their own
+  AssocCache::Entry nowhere_;           // of no page
+  std::vector<Found> hints_;            // first level: by 4 KiB page, loads before stores where they are split
+  std::array<Found*, 2> first_hint_{};  // [is_store]
+  std::vector<std::uint32_t> counts_;   // first level
+  std::array<PageSize, 2> counted_size_{kNoSize, kNoSize};  // [is_store] of all entries there, if it is one
+  bool is_split_ = false;                                   // loads and stores have arrays of their own
   std::vector<AssocCache> arrays_;
   std::vector<Member> members_;
-  std::array<std::vector<Pick>, 2> picks_;  // [is_store], in order of page size
+  std::array<Picks, 2> picks_{};  // [is_store], by page size
   std::array<bool, kPageSizes> has_been_filled_{};
-  std::array<std::vector<Pick>, 2> used_picks_;  // of those sizes: one never seen costs no look-up
+  std::array<Picks, 2> used_picks_{};    // of those sizes, in order: one never seen costs no look-up
+  std::array<std::uint32_t, 2> used_{};  // how many they are
 };
 
 template <class F>
 void Tlb::for_each(F&& f) {
   for (AssocCache& array : arrays_)
-    for (std::uint32_t slot = 0; slot < array.slots(); ++slot)
-      if (const std::uint64_t key = array.key(slot))
-        f(asid_in(key), address_in(key), TlbEntry{Pte{array.value(slot)}, size_in(key)});
+    for (const AssocCache::Entry& entry : array.entries())
+      if (entry.key) f(asid_in(entry.key), address_in(entry.key), TlbEntry{Pte{entry.value}, size_in(entry.key)});
 }
 
 }  // namespace collapsar

@@ -14,14 +14,18 @@ AssocCache make(std::uint32_t sets, std::uint32_t ways, Replacement policy = Rep
 
 // Looks `number` up; puts it in if it is not there. Returns whether it was.
 bool use(AssocCache& cache, std::uint64_t number, std::uint32_t ways) {
-  const std::uint32_t set = cache.set_of(number), slot = cache.find(set, number + 1);
-  if (slot == AssocCache::kMiss) cache.insert(set, number + 1, 0, ways);
-  else cache.touch(slot);
-  return slot != AssocCache::kMiss;
+  const std::uint32_t set = cache.set_of(number);
+  AssocCache::Entry* const found = cache.find(set, number + 1);
+  if (found) cache.touch(*found);
+  else cache.insert(set, number + 1, 0, ways);
+  return found != nullptr;
 }
 
-bool holds(const AssocCache& cache, std::uint64_t number) {
-  return cache.find(cache.set_of(number), number + 1) != AssocCache::kMiss;
+bool holds(AssocCache& cache, std::uint64_t number) { return cache.find(cache.set_of(number), number + 1) != nullptr; }
+
+// Puts `number` in and tells where.
+std::size_t place_of_new(AssocCache& cache, std::uint64_t number, std::uint32_t ways) {
+  return std::size_t(cache.insert(0, number + 1, 0, ways).entry - cache.entries().data());
 }
 
 TEST(AssocCache, AgreesWithAPlainLruListForAnyNumberOfSets) {
@@ -76,7 +80,7 @@ TEST(AssocCache, FillsWaysThatWereErasedFirst) {
   for (const Replacement policy : {Replacement::lru, Replacement::plru, Replacement::random}) {
     AssocCache cache = make(1, 4, policy);
     for (std::uint64_t number = 0; number < 4; ++number) use(cache, number, 4);
-    cache.erase(cache.find(0, 3));
+    cache.erase(*cache.find(0, 3));
     use(cache, 9, 4);
     for (const std::uint64_t number : {0, 1, 3, 9}) EXPECT_TRUE(holds(cache, number));
     cache.clear();
@@ -100,10 +104,9 @@ TEST(AssocCache, PlruNeverEvictsTheLastUsedAndUsesAllWaysOfAnyNumber) {
   for (const std::uint32_t ways : {1U, 2U, 3U, 5U, 6U, 8U, 12U, 72U}) {
     AssocCache cache = make(1, ways, Replacement::plru);
     for (std::uint64_t number = 0; number < ways; ++number) use(cache, number, ways);
-    std::set<std::uint32_t> victims;
+    std::set<std::size_t> victims;
     for (std::uint64_t number = 100; number < 100 + 4 * ways; ++number) {
-      const std::uint32_t slot = cache.insert(0, number + 1, 0, ways);
-      victims.insert(slot);
+      victims.insert(place_of_new(cache, number, ways));
       if (ways > 1 && number > 100) {
         EXPECT_TRUE(holds(cache, number - 1)) << ways;
       }
@@ -115,14 +118,14 @@ TEST(AssocCache, PlruNeverEvictsTheLastUsedAndUsesAllWaysOfAnyNumber) {
 TEST(AssocCache, RandomReplacementRepeatsWithItsSeedAndReachesEveryWay) {
   const auto victims = [](std::uint64_t seed) {
     AssocCache cache = make(2, 6, Replacement::random, seed);
-    std::vector<std::uint32_t> slots;
-    for (std::uint64_t number = 0; number < 200; ++number) slots.push_back(cache.insert(0, number + 1, 0, 6));
-    return slots;
+    std::vector<std::size_t> places;
+    for (std::uint64_t number = 0; number < 200; ++number) places.push_back(place_of_new(cache, number, 6));
+    return places;
   };
   EXPECT_EQ(victims(1), victims(1));
   EXPECT_NE(victims(1), victims(2));
-  const std::vector<std::uint32_t> slots = victims(1);
-  EXPECT_EQ(std::set<std::uint32_t>(slots.begin() + 6, slots.end()).size(), 6U);
+  const std::vector<std::size_t> places = victims(1);
+  EXPECT_EQ(std::set<std::size_t>(places.begin() + 6, places.end()).size(), 6U);
 }
 
 }  // namespace

@@ -17,13 +17,13 @@ TlbArrayConfig array(std::map<PageSize, std::uint32_t> ways, std::uint32_t sets,
 
 // One level with the calls in short.
 struct Level {
-  explicit Level(std::vector<TlbArrayConfig> arrays) : tlb(arrays, 1, "test") {}
+  explicit Level(std::vector<TlbArrayConfig> arrays) : tlb(Tlb::Level::first, arrays, 1, "test") {}
   static Pte leaf(std::uint64_t frame) { return Pte::make(Pfn{frame}, Pte::kPresent); }
   void fill(std::uint64_t number, PageSize size = k4K, Asid asid = 1, bool is_store = false) {
     tlb.fill({number << page_shift(size)}, asid, {leaf(number), size}, is_store);
   }
   bool look_up(std::uint64_t number, PageSize size = k4K, Asid asid = 1, bool is_store = false) {
-    const Tlb::Hit hit = tlb.lookup({number << page_shift(size)}, asid, is_store);
+    const Tlb::Hit hit = tlb.lookup({number << page_shift(size)}, Tlb::Space(asid), is_store);
     if (!hit.leaf) return false;
     EXPECT_EQ(hit.size, size);
     EXPECT_EQ(Pte{*hit.leaf}.pfn().value, number);
@@ -43,10 +43,10 @@ struct Level {
 TEST(Tlb, FindsWhatWasFilledForAnyAddressOfThePage) {
   Level level({array({{k4K, 4}}, 16), array({{k2M, 4}}, 8), array({{k1G, 4}}, 1)});
   level.fill(7), level.fill(3, k2M), level.fill(5, k1G);
-  EXPECT_EQ(level.tlb.lookup({7 * kPageBytes + 4095}, 1, false).size, k4K);
-  EXPECT_EQ(level.tlb.lookup({3 * kHugeBytes + 4096 * 77 + 5}, 1, false).size, k2M);
-  EXPECT_EQ(level.tlb.lookup({5 * kGiB + 700 * kMiB}, 1, true).size, k1G);
-  EXPECT_EQ(level.tlb.lookup({8 * kPageBytes}, 1, false).leaf, nullptr);
+  EXPECT_EQ(level.tlb.lookup({7 * kPageBytes + 4095}, Tlb::Space(1), false).size, k4K);
+  EXPECT_EQ(level.tlb.lookup({3 * kHugeBytes + 4096 * 77 + 5}, Tlb::Space(1), false).size, k2M);
+  EXPECT_EQ(level.tlb.lookup({5 * kGiB + 700 * kMiB}, Tlb::Space(1), true).size, k1G);
+  EXPECT_EQ(level.tlb.lookup({8 * kPageBytes}, Tlb::Space(1), false).leaf, nullptr);
 }
 
 TEST(Tlb, KeepsTheEntriesOfAddressSpacesApart) {
@@ -80,7 +80,8 @@ TEST(Tlb, UpdateReplacesTheLeafInEveryArray) {
   level.fill(1, k4K, 1, false), level.fill(1, k4K, 1, true);
   const Pte dirty = Pte::make(Pfn{1}, Pte::kPresent | Pte::kDirty);
   level.tlb.update({kPageBytes}, 1, {dirty, k4K});
-  for (const bool is_store : {false, true}) EXPECT_TRUE(Pte{*level.tlb.lookup({kPageBytes}, 1, is_store).leaf}.dirty());
+  for (const bool is_store : {false, true})
+    EXPECT_TRUE(Pte{*level.tlb.lookup({kPageBytes}, Tlb::Space(1), is_store).leaf}.dirty());
 }
 
 TEST(Tlb, FillOfWhatIsThereRenewsIt) {
@@ -141,17 +142,18 @@ TEST(Tlb, FlushRangeDropsWhatOverlapsAndCounts) {
   EXPECT_FALSE(level.look_up(510) || level.look_up(512, k4K, 2));
 }
 
-TEST(Tlb, HintsChangeNoResult) {
+TEST(Tlb, HintsAndCountsChangeNoResult) {
   const std::vector<TlbArrayConfig> arrays{array({{k4K, 3}}, 5, TlbAccess::load),
                                            array({{k4K, 2}}, 5, TlbAccess::store), array({{k2M, 3}}, 2)};
   Level with(arrays), without(arrays);
   Random random(1, "pages");
-  for (int i = 0; i < 50'000; ++i) {
-    const PageSize size = random.below(4) == 0 ? k2M : k4K;
+  for (int i = 0; i < 100'000; ++i) {
+    const bool has_large = i > 50'000;
+    const PageSize size = has_large && random.below(4) == 0 ? k2M : k4K;
     const bool is_store = random.below(2);
     const auto asid = Asid(1 + random.below(2));
     const VirtAddr va{(size == k2M ? kGiB : 0) + (random.below(40) << page_shift(size))};
-    const bool hits = with.tlb.lookup(va, asid, is_store).leaf;
+    const bool hits = with.tlb.lookup(va, Tlb::Space(asid), is_store).leaf;
     ASSERT_EQ(hits, without.tlb.search(va, asid, is_store).leaf != nullptr);
     for (Level* level : {&with, &without}) {
       if (!hits) level->tlb.fill(va, asid, {Level::leaf(1), size}, is_store);
