@@ -3,8 +3,8 @@
 option(COLLAPSAR_BATCHES "Compile rooms in batches of files, and what all tests include once" OFF)
 
 # A file of a batch is compiled with those before it, and most of what it includes has been read by then. So names in anonymous
-# namespaces differ within a room. Preset dev compiles each file by itself, and notices what a batch hides: a missing include, a
-# name that shadows another.
+# namespaces differ within a room, and within a folder of tests. Preset dev compiles each file by itself, and notices what a
+# batch hides: a missing include, a name that shadows another.
 function(collapsar_batches target)
   if(COLLAPSAR_BATCHES)  # a file's own types and names are its own, whatever the files before it have; dev warns of the rest
     target_compile_options(${target} PRIVATE -Wno-subobject-linkage -Wno-shadow)

@@ -67,7 +67,7 @@ class Arrival : public testing::TestWithParam<std::tuple<const char*, Step>> {
     return finish();
   }
 
-  KernelBench bench{config_for(std::get<0>(GetParam()))};
+  KernelBench bench{config_of_flow(std::get<0>(GetParam()))};
   TaskId task = bench.process();
   AddressSpace& mm = bench.mm(task);
   Layout layout{bench, task};
@@ -119,7 +119,7 @@ TEST_P(Arrival, OfAFaultInAnotherVma) {
 }
 
 TEST_P(Arrival, OfAnUnmap) {
-  const ScanResult result = call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase.value, kHugeBytes));
+  const ScanResult result = call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase, kHugeBytes));
   const bool comes_first = is_before(Step::recheck);
   EXPECT_EQ(result, comes_first ? ScanResult::ADDRESS_RANGE : ScanResult::SUCCEED) << "find_vma() gives the next VMA";
   EXPECT_GE(now(), comes_first ? Duration::zero() : times.committed());
@@ -128,7 +128,7 @@ TEST_P(Arrival, OfAnUnmap) {
 }
 
 TEST_P(Arrival, OfAnMprotect) {
-  SyscallRequest protect = KernelBench::request(SyscallRequest::Op::mprotect, task, kBase.value, kHugeBytes);
+  SyscallRequest protect = KernelBench::request(SyscallRequest::Op::mprotect, task, kBase, kHugeBytes);
   protect.prot = 1;
   const ScanResult result = call(protect);
   const bool comes_first = is_before(Step::recheck);

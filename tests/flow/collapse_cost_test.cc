@@ -29,9 +29,9 @@ TEST(CollapseCost, OfMadvCollapseMeetsTheMeasuredLine) {
     config.kernel = variant.config.kernel;
     KernelBench bench(config);
     const TaskId task = bench.process();
-    bench.map(task, kBase.value, kHugeBytes);
+    bench.map(task, kBase, kHugeBytes);
     bench.touch_all(task, {kBase, kBase + present * kPageBytes});
-    SyscallRequest call = KernelBench::advice(task, Advice::collapse, kBase.value, kHugeBytes);
+    SyscallRequest call = KernelBench::advice(task, Advice::collapse, kBase, kHugeBytes);
     const double took = us_of(bench.call(call));
     ASSERT_EQ(call.error, 0);
     const double measured = 121 + 0.735 * present;
@@ -53,7 +53,7 @@ constexpr std::array<Stop, 4> kMeasured{{{511, 233}, {384, 376}, {256, 421}, {12
 
 // From the moment khugepaged has mmap_lock for write to the moment it gives it back.
 double stop_with(const KernelCosts& costs, std::int64_t none) {
-  BenchConfig config = config_for("6.1");
+  BenchConfig config = config_of_flow("6.1");
   config.kernel.costs = costs;
   KernelBench bench(config);
   const TaskId task = bench.process();

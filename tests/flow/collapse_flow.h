@@ -9,16 +9,10 @@ namespace collapsar::test {
 
 using namespace std::chrono_literals;
 
-inline constexpr VirtAddr kBase{1ULL << 40};
 inline constexpr VirtAddr kElsewhere{2ULL << 40};  // another VMA of the same process
-inline constexpr Duration kTick{1};
 
-inline constexpr VirtAddr at(std::uint64_t page) { return kBase + page * kPageBytes; }
-
-inline BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
+inline BenchConfig config_of_flow(const std::string& version) {
+  BenchConfig config = config_for(version);
   config.kernel.thp.at_fault = false;
   return config;
 }
@@ -43,7 +37,7 @@ struct CollapseTimes {
 // A collapse of the range at kBase, asked for by hand at time 0 and watched as it runs.
 class CollapseFlow : public testing::TestWithParam<const char*> {
  protected:
-  explicit CollapseFlow(BenchConfig config = config_for(GetParam())) : bench(config) { bench.shootdown.cost = 3us; }
+  explicit CollapseFlow(BenchConfig config = config_of_flow(GetParam())) : bench(config) { bench.shootdown.cost = 3us; }
   void SetUp() override {
     vma = &layout.vma(kBase, kHugeBytes);
     layout.vma(kElsewhere, kHugeBytes);

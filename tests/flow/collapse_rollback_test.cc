@@ -8,7 +8,7 @@ namespace {
 
 class Rollback : public CollapseFlow {
  protected:
-  explicit Rollback(BenchConfig config = config_for(GetParam())) : CollapseFlow(config) {}
+  explicit Rollback(BenchConfig config = config_of_flow(GetParam())) : CollapseFlow(config) {}
   // Every fourth page looks different, so that a lost bit shows.
   void SetUp() override {
     CollapseFlow::SetUp();

@@ -273,7 +273,7 @@ TEST_P(CollapseFlow, LosesItsMappingToAnUnmapThatComesBeforeTheLock) {
   layout.pages(kBase, 512);
   start();
   run_to(scanned());
-  bench.call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase.value, kHugeBytes));
+  bench.call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase, kHugeBytes));
   EXPECT_EQ(finish(), ScanResult::ADDRESS_RANGE) << "find_vma() gives the mapping above";
   bench.kernel.check();
 }
@@ -282,7 +282,7 @@ TEST_P(CollapseFlow, MakesAnUnmapWaitToTheEnd) {
   layout.pages(kBase, 512);
   start();
   run_to(flushed());
-  bench.call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase.value, kHugeBytes));
+  bench.call(KernelBench::request(SyscallRequest::Op::munmap, task, kBase, kHugeBytes));
   EXPECT_EQ(request.result, ScanResult::SUCCEED);
   EXPECT_GE(bench.queue.now() - kTimeZero, committed());
   EXPECT_EQ(mm().huge_pages, 0U);
@@ -317,7 +317,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, CollapseWithVmaLocks, testing::Values("6.12"))
 // --- phase 3: swapped-out pages ---
 
 BenchConfig config_with(const std::string& version, SwapKind device) {
-  BenchConfig config = config_for(version);
+  BenchConfig config = config_of_flow(version);
   config.swap.device = device;
   return config;
 }
@@ -381,7 +381,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, SwappingInFromADisk, testing::Values("6.1", "6
 // --- phase 10 on modelled DRAM ---
 
 BenchConfig config_with_slow_memory() {
-  BenchConfig config = config_for("6.12");
+  BenchConfig config = config_of_flow("6.12");
   config.dram = {.ideal = {}, .channels = 1, .ranks = 1};
   return config;
 }

@@ -5,7 +5,6 @@ namespace collapsar::test {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr VirtAddr kBase{0x40000000};
 
 BenchConfig machine(std::string version, ThpEnabled thp = ThpEnabled::never) {
   BenchConfig config;
@@ -29,7 +28,7 @@ struct Fault {
 TEST(FaultFlow, AnonymousWriteTakesItsStepsInOrder) {
   KernelBench b(machine("6.12"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 1 * kMiB);
+  b.map(task, kBase, 1 * kMiB);
   AddressSpace& mm = b.mm(task);
   const std::uint64_t free = b.memory.free_pages();
   Fault fault(b, task, kBase);
@@ -51,7 +50,7 @@ TEST(FaultFlow, AnonymousWriteTakesItsStepsInOrder) {
 TEST(FaultFlow, Before612FaultsRunUnderMmapLock) {
   KernelBench b(machine("6.1"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 1 * kMiB);
+  b.map(task, kBase, 1 * kMiB);
   Fault fault(b, task, kBase);
   b.wait(b.costs().fault_entry);
   EXPECT_TRUE(b.mm(task).mmap_lock().read_locked());
@@ -62,7 +61,7 @@ TEST(FaultFlow, Before612FaultsRunUnderMmapLock) {
 TEST(FaultFlow, FaultWaitsForAWriterOfMmapLockAndCountsTheStall) {
   KernelBench b(machine("6.1"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 1 * kMiB);
+  b.map(task, kBase, 1 * kMiB);
   ASSERT_TRUE(b.mm(task).mmap_lock().try_write(LockOwner::khugepaged));
   Fault fault(b, task, kBase);
   b.wait(100us);
@@ -80,8 +79,8 @@ TEST(FaultFlow, FaultWaitsForAWriterOfMmapLockAndCountsTheStall) {
 TEST(FaultFlow, From612AFaultInAnotherVmaGoesOnUnderAWriter) {
   KernelBench b(machine("6.12"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 1 * kMiB);
-  b.map(task, kBase.value + 64 * kMiB, 1 * kMiB);
+  b.map(task, kBase, 1 * kMiB);
+  b.map(task, kBase + 64 * kMiB, 1 * kMiB);
   AddressSpace& mm = b.mm(task);
   ASSERT_TRUE(mm.mmap_lock().try_write(LockOwner::khugepaged));
   Signal drained(b.queue);
@@ -100,7 +99,7 @@ TEST(FaultFlow, From612AFaultInAnotherVmaGoesOnUnderAWriter) {
 TEST(FaultFlow, FaultWaitsForThePageTableThatKhugepagedScans) {
   KernelBench b(machine("6.12"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 4 * kMiB);
+  b.map(task, kBase, 4 * kMiB);
   b.touch(task, kBase);
   const Time start = b.queue.now();
   b.mm(task).lock_pte_table(kBase, LockOwner::khugepaged);
@@ -117,7 +116,7 @@ TEST(FaultFlow, FaultWaitsForThePageTableThatKhugepagedScans) {
 TEST(FaultFlow, LockTakenDuringTheClearHoldsUpTheInstall) {
   KernelBench b(machine("6.12"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 4 * kMiB);
+  b.map(task, kBase, 4 * kMiB);
   b.touch(task, kBase);
   const Time start = b.queue.now();
   Fault fault(b, task, kBase + kPageBytes);
@@ -133,7 +132,7 @@ TEST(FaultFlow, LockTakenDuringTheClearHoldsUpTheInstall) {
 TEST(FaultFlow, SecondOfTwoFaultsOnOnePageGivesItsFrameBack) {
   KernelBench b(machine("6.12"));
   const TaskId task = b.process();
-  b.map(task, kBase.value, 1 * kMiB);
+  b.map(task, kBase, 1 * kMiB);
   const TaskId thread = b.now(KernelBench::request(SyscallRequest::Op::thread, task)).new_task;
   Fault first(b, task, kBase);
   Fault second(b, thread, kBase + 8);

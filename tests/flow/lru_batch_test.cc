@@ -11,7 +11,7 @@ class LruBatch : public testing::TestWithParam<const char*> {
   static constexpr std::uint64_t kOldRanges = 3;
   static constexpr VirtAddr kNew = kBase + kOldRanges * kHugeBytes;  // where the program faults
   LruBatch() {
-    config = config_for(GetParam());
+    config = config_of_flow(GetParam());
     config.kernel.costs.scan_pte = 1us;  // so that a program has time while a range is scanned
   }
   // The daemon is in the middle of its first range; all of the first three are refused for want of a young page.
@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, LruBatch, testing::Values("6.1", "6.12"));
 // --- between the scan and the isolation ---
 
 BenchConfig slow_allocation(const std::string& version) {
-  BenchConfig config = config_for(version);
+  BenchConfig config = config_of_flow(version);
   config.kernel.costs.collapse_alloc = 1ms;  // faults go on meanwhile
   return config;
 }

@@ -8,7 +8,6 @@ namespace collapsar::test {
 namespace {
 
 constexpr Duration kCycle = CpuBench::kCycle;
-constexpr Duration kTick{1};
 
 struct Flow : CpuBench {
   explicit Flow(const std::vector<Record>& records, bool one_event_per_step = false)

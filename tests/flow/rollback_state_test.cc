@@ -35,7 +35,7 @@ struct State {
 };
 
 BenchConfig strict(const std::string& version) {
-  BenchConfig config = config_for(version);
+  BenchConfig config = config_of_flow(version);
   config.kernel.khugepaged.max_ptes_none = 20;
   return config;
 }

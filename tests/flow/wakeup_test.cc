@@ -7,23 +7,19 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr VirtAddr kBase{1ULL << 40};
 constexpr std::uint64_t kFootprint = 256 * kMiB;
 constexpr std::uint64_t kRanges = kFootprint / kHugeBytes;
 constexpr std::int64_t kPerWakeup = 8;  // ranges: 4096 pages
-constexpr Duration kTick{1};
 
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
+BenchConfig config_of_wakeup(const std::string& version) {
+  BenchConfig config = config_for(version);
   config.memory = Bytes{1 * kGiB};
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
   return config;
 }
 
 class Wakeup : public testing::TestWithParam<const char*> {
  protected:
-  Wakeup() { config = config_for(GetParam()); }
+  Wakeup() { config = config_of_wakeup(GetParam()); }
   void SetUp() override { bench = std::make_unique<KernelBench>(config); }
   // One process with `per_range` pages at the head of each 2 MiB of its 256 MiB.
   void populate(std::uint64_t per_range, std::uint64_t flags = Layout::kWarm) {

@@ -27,7 +27,7 @@ constexpr const char* kFilledLater =
     "  never: {kernel.thp.enabled: never}\n"
     "  khugepaged: {}\n";
 
-ExperimentResult run(const std::string& config, std::vector<VirtAddr> why = {}) {
+ExperimentResult ask(const std::string& config, std::vector<VirtAddr> why = {}) {
   RunOptions options;
   options.check = true;
   options.why = std::move(why);
@@ -81,7 +81,7 @@ void expect_costs_add_up(const VariantResult& variant) {
 }
 
 TEST(Why, ARangeRefusedForNoneThenFilledThenCollapsed) {
-  const ExperimentResult result = run(kFilledLater);
+  const ExperimentResult result = ask(kFilledLater);
   const VariantResult& variant = result.variants[1];
   expect_ranges_add_up(variant);
   expect_ranges_add_up(result.base());
@@ -112,7 +112,7 @@ TEST(Why, ARangeRefusedForNoneThenFilledThenCollapsed) {
 }
 
 TEST(Why, TheReportTellsThatStory) {
-  const ExperimentResult result = run(kFilledLater);
+  const ExperimentResult result = ask(kFilledLater);
   const RangeRow* row = nullptr;
   for (const RangeRow& r : result.variants[1].ranges)
     if (!row && r.is_huge()) row = &r;
@@ -131,7 +131,7 @@ TEST(Why, TheReportTellsThatStory) {
 
 TEST(Why, ARefusedRangeSaysWhatWasCountedAndWhichKnob) {
   const ExperimentResult early =
-      run("trace.synthetic:\n"
+      ask("trace.synthetic:\n"
           "  - {pattern: sparse, footprint: 16MiB, pages_per_range: 8, write: true}\n"
           "  - {pattern: idle, time: 250ms}\n"
           "memory.size: 128MiB\n"
@@ -149,7 +149,7 @@ TEST(Why, ARefusedRangeSaysWhatWasCountedAndWhichKnob) {
 }
 
 TEST(Why, AnAddressWithoutVmaIsAnswered) {
-  const ExperimentResult result = run(kFilledLater, {{0x10}});
+  const ExperimentResult result = ask(kFilledLater, {{0x10}});
   EXPECT_EQ(why_report(result, {0x10}),
             "Why 0x10? No process had a VMA there, and nothing happened in its 2 MiB range.\n");
   EXPECT_TRUE(explain(result, {0x10}).empty());
@@ -168,7 +168,7 @@ TEST(Why, RangesAddUpWithManyProcessesAndUnderReclaim) {
 }
 
 TEST(Why, AfterAWarmupOnlyItsWalksAreLeftOut) {
-  const ExperimentResult result = run(std::string(kFilledLater) + "trace.warmup: 5000\n");
+  const ExperimentResult result = ask(std::string(kFilledLater) + "trace.warmup: 5000\n");
   const VariantResult& variant = result.variants[1];
   EXPECT_EQ(sum(variant, [](const RangeRow& r) { return r.walks; }), count(variant, "mmu.walks"));
   EXPECT_EQ(

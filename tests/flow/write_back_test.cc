@@ -10,15 +10,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kBase = 1ULL << 40;
 constexpr FileId kFile = 7;
-constexpr Duration kTick{1};
-constexpr VirtAddr at(std::uint64_t page) { return {kBase + page * kPageBytes}; }
 
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
+BenchConfig config_of_write_back(const std::string& version) {
+  BenchConfig config = config_for(version);
   config.kernel.costs.file_write = 1ms;  // long after everything else that happens meanwhile
   return config;
 }
@@ -50,7 +45,7 @@ class WriteBack : public testing::TestWithParam<const char*> {
   bool is_huge(std::uint64_t page = 0) { return bench.mm(task).table().pmd_is_huge(at(page)); }
   std::uint64_t attempts() { return bench.stats().vmstat.thp_collapse_alloc; }
 
-  KernelBench bench{config_for(GetParam())};
+  KernelBench bench{config_of_write_back(GetParam())};
   TaskId task = bench.process();
   SyscallRequest call;
   Signal done{bench.queue};

@@ -18,10 +18,9 @@
 #include "models/mem/cache.h"
 #include "models/mmu/mmu.h"
 #include "models/mmu/shootdown.h"
+#include "tests/support/basics.h"
 
 namespace collapsar::test {
-
-inline constexpr VirtAddr kBase{1ULL << 32};  // of memory that tests map
 
 // Frames are handed out in order of faults; they are numbers, not memory.
 class PaperKernel : public FaultHandler, public Syscalls {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "models/kernel/kernel.h"
+#include "tests/support/basics.h"
 
 namespace collapsar::test {
 
@@ -86,6 +87,16 @@ struct BenchConfig {
   unsigned levels = 4;
 };
 
+inline BenchConfig config_for(std::string version, ThpEnabled enabled = ThpEnabled::always) {
+  BenchConfig config;
+  config.kernel.version = std::move(version);
+  config.kernel.thp.enabled = enabled;
+  return config;
+}
+
+// The first byte of a page of the memory that tests map.
+constexpr VirtAddr at(std::uint64_t page) { return kBase + page * kPageBytes; }
+
 class KernelBench {
  public:
   explicit KernelBench(const BenchConfig& config = {})
@@ -112,17 +123,17 @@ class KernelBench {
   using Op = SyscallRequest::Op;
   static constexpr std::uint32_t kPrivateAnon = 0x22, kSharedAnon = 0x21;  // MAP_* bits
   static constexpr std::uint32_t kReadWrite = 3;                           // PROT_READ | PROT_WRITE
-  static SyscallRequest request(Op op, TaskId task, std::uint64_t address = 0, std::uint64_t length = 0) {
+  static SyscallRequest request(Op op, TaskId task, VirtAddr address = {}, std::uint64_t length = 0) {
     SyscallRequest r;
     r.op = op;
     r.task = task;
-    r.address = address;
+    r.address = address.value;
     r.length = length;
     r.map_flags = kPrivateAnon;
     r.prot = kReadWrite;
     return r;
   }
-  static SyscallRequest advice(TaskId task, Advice what, std::uint64_t address, std::uint64_t length) {
+  static SyscallRequest advice(TaskId task, Advice what, VirtAddr address, std::uint64_t length) {
     SyscallRequest r = request(Op::madvise, task, address, length);
     r.advice = std::uint32_t(what);
     return r;
@@ -143,9 +154,9 @@ class KernelBench {
     return r;
   }
   // A private anonymous read-write mapping, free of time.
-  VirtRange map(TaskId task, std::uint64_t address, std::uint64_t bytes) {
+  VirtRange map(TaskId task, VirtAddr address, std::uint64_t bytes) {
     now(request(Op::mmap, task, address, bytes));
-    return {{address}, {address + bytes}};
+    return {address, address + bytes};
   }
   TaskId fork(TaskId task, std::uint32_t pid) {
     SyscallRequest r = request(Op::fork, task);

@@ -54,7 +54,6 @@ class RandomMachine {
   bool chance(std::uint32_t percent) { return random_.below(100) < percent; }
 
  private:
-  static constexpr Duration ns(std::int64_t n) { return std::chrono::nanoseconds(n); }
   template <class T>
   T one_of(std::initializer_list<T> values) {
     return *(values.begin() + random_.below(values.size()));

@@ -7,22 +7,13 @@
 
 namespace collapsar::test {
 
-inline constexpr std::uint64_t kBase = 0x10000000;  // 2 MiB aligned
-
-inline BenchConfig config_of(ThpEnabled enabled, std::string version) {
-  BenchConfig config;
-  config.kernel.thp.enabled = enabled;
-  config.kernel.version = version;
-  return config;
-}
-
 struct SyscallsBase {
   using Op = KernelBench::Op;
-  SyscallsBase(ThpEnabled enabled, std::string version) : bench(config_of(enabled, version)) {}
-  SyscallRequest request(Op op, std::uint64_t address, std::uint64_t length) {
+  SyscallsBase(ThpEnabled enabled, std::string version) : bench(config_for(std::move(version), enabled)) {}
+  SyscallRequest request(Op op, VirtAddr address, std::uint64_t length) {
     return KernelBench::request(op, task, address, length);
   }
-  SyscallRequest advice(Advice what, std::uint64_t pages, std::uint64_t from = kBase) {
+  SyscallRequest advice(Advice what, std::uint64_t pages, VirtAddr from = kBase) {
     return KernelBench::advice(task, what, from, pages * kPageBytes);
   }
   VirtRange touched(std::uint64_t pages, Access access = Access::write) {
@@ -31,7 +22,7 @@ struct SyscallsBase {
     bench.shootdown.flushes.clear();
     return range;
   }
-  Pte entry(std::uint64_t page) { return bench.entry(task, {kBase + page * kPageBytes}); }
+  Pte entry(std::uint64_t page) { return bench.entry(task, at(page)); }
   Frame& frame(std::uint64_t page) { return bench.memory.frame(entry(page).pfn()); }
 
   KernelBench bench;

@@ -118,7 +118,7 @@ Machine machine(const std::string& yaml) {
   return m;
 }
 
-std::string refusal(const std::string& yaml) {
+std::string machine_refusal(const std::string& yaml) {
   try {
     machine(yaml);
   } catch (const ConfigError& error) {
@@ -190,18 +190,18 @@ TEST(ConfigFields, NoneInQuotesIsAText) {
 }
 
 TEST(ConfigFields, UnknownKeysAreRefusedWithWhatIsKnown) {
-  EXPECT_EQ(refusal("l2:\n  sise: 1MiB\n"),
+  EXPECT_EQ(machine_refusal("l2:\n  sise: 1MiB\n"),
             "machine.yaml:2:3: l2.sise: unknown key (known here: size, ways); did you mean size?");
-  EXPECT_EQ(refusal("l1d: [{}, {colour: red}]"),
+  EXPECT_EQ(machine_refusal("l1d: [{}, {colour: red}]"),
             "machine.yaml:1:12: l1d[1].colour: unknown key (known here: pages, sets, ways)");
-  EXPECT_EQ(refusal("l1d: {ways: {4k: 1}}"),
+  EXPECT_EQ(machine_refusal("l1d: {ways: {4k: 1}}"),
             "machine.yaml:1:14: l1d.ways.4k: unknown key (known here: 4K, 2M, 1G); did you mean 4K?");
-  EXPECT_EQ(refusal("l2.size.x: 1"), "machine.yaml:1:1: l2.size: found a map; expected bytes");
+  EXPECT_EQ(machine_refusal("l2.size.x: 1"), "machine.yaml:1:1: l2.size: found a map; expected bytes");
 }
 
 TEST(ConfigFields, WrongValuesAreRefusedWithWhatWouldBeRight) {
   const auto refused = [](const std::string& key, const std::string& value) {
-    const std::string text = refusal(key + ": " + value);
+    const std::string text = machine_refusal(key + ": " + value);
     const std::string start = fmt::format("machine.yaml:1:{}: {}: ", key.size() + 3, key);
     return text.starts_with(start) ? text.substr(start.size()) : text;
   };
@@ -225,22 +225,24 @@ TEST(ConfigFields, WrongValuesAreRefusedWithWhatWouldBeRight) {
 }
 
 TEST(ConfigFields, WrongShapesAreRefused) {
-  EXPECT_EQ(refusal("name: {a: 1}"), "machine.yaml:1:7: name: found a map; expected text");
-  EXPECT_EQ(refusal("enabled: [always]"), "machine.yaml:1:10: enabled: found a list; expected always|madvise|never");
-  EXPECT_EQ(refusal("cpu: []"), "machine.yaml:1:6: cpu: found a list; expected dedicated, or the number of a CPU");
-  EXPECT_EQ(refusal("l2: 5"), "machine.yaml:1:5: l2: found 5; expected a map");
-  EXPECT_EQ(refusal("l2: ''"), "machine.yaml:1:5: l2: found an empty text; expected a map");
-  EXPECT_EQ(refusal("cache: big"), "machine.yaml:1:8: cache: found big; expected a map or none");
-  EXPECT_EQ(refusal("trace: [a]"), "machine.yaml:1:8: trace: found a list; expected a file");
-  EXPECT_EQ(refusal("l1d: {ways: [1]}"),
+  EXPECT_EQ(machine_refusal("name: {a: 1}"), "machine.yaml:1:7: name: found a map; expected text");
+  EXPECT_EQ(machine_refusal("enabled: [always]"),
+            "machine.yaml:1:10: enabled: found a list; expected always|madvise|never");
+  EXPECT_EQ(machine_refusal("cpu: []"),
+            "machine.yaml:1:6: cpu: found a list; expected dedicated, or the number of a CPU");
+  EXPECT_EQ(machine_refusal("l2: 5"), "machine.yaml:1:5: l2: found 5; expected a map");
+  EXPECT_EQ(machine_refusal("l2: ''"), "machine.yaml:1:5: l2: found an empty text; expected a map");
+  EXPECT_EQ(machine_refusal("cache: big"), "machine.yaml:1:8: cache: found big; expected a map or none");
+  EXPECT_EQ(machine_refusal("trace: [a]"), "machine.yaml:1:8: trace: found a list; expected a file");
+  EXPECT_EQ(machine_refusal("l1d: {ways: [1]}"),
             "machine.yaml:1:13: l1d.ways: found a list; expected count, or {4K: count, 2M: count, 1G: count}");
-  EXPECT_EQ(refusal("l1d: [[{}]]"), "machine.yaml:1:7: l1d[0]: found a list; expected a map");
+  EXPECT_EQ(machine_refusal("l1d: [[{}]]"), "machine.yaml:1:7: l1d[0]: found a list; expected a map");
 }
 
 TEST(ConfigFields, BrokenRulesAreSaidAtTheirKey) {
-  EXPECT_EQ(refusal("l2:\n  size: 1MiB\n  ways: 0\n"), "machine.yaml:3:9: l2.ways: 0 is too few; at least 1");
-  EXPECT_EQ(refusal("l2: {size: 1000B}"), "machine.yaml:1:5: l2: size is no multiple of 64 B x ways");
-  EXPECT_EQ(refusal("cache.ways: 0"), "machine.yaml:1:13: cache.ways: 0 is too few; at least 1");
+  EXPECT_EQ(machine_refusal("l2:\n  size: 1MiB\n  ways: 0\n"), "machine.yaml:3:9: l2.ways: 0 is too few; at least 1");
+  EXPECT_EQ(machine_refusal("l2: {size: 1000B}"), "machine.yaml:1:5: l2: size is no multiple of 64 B x ways");
+  EXPECT_EQ(machine_refusal("cache.ways: 0"), "machine.yaml:1:13: cache.ways: 0 is too few; at least 1");
 }
 
 struct Strict {

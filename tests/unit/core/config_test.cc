@@ -8,7 +8,7 @@ namespace {
 
 std::string line_of(const std::string& text) { return to_yaml_line(parse_yaml(text, "f.yaml")); }
 
-std::string refusal(const std::string& text) {
+std::string text_refusal(const std::string& text) {
   try {
     return "accepted " + line_of(text);
   } catch (const ConfigError& error) {
@@ -51,53 +51,53 @@ TEST(ConfigYaml, DottedKeysArePaths) {
 }
 
 TEST(ConfigYaml, RepeatedKeysAreRefusedWithBothPlaces) {
-  EXPECT_EQ(refusal("a: 1\na: 2\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
-  EXPECT_EQ(refusal("a.b: 1\na: {b: 2}\n"), "f.yaml:2:5: a.b: repeated key; it stands at f.yaml:1:1 already");
-  EXPECT_EQ(refusal("a: {b: 2}\na.b: 1\n"), "f.yaml:2:1: a.b: repeated key; it stands at f.yaml:1:5 already");
-  EXPECT_EQ(refusal("a: {b: 1}\na: {c: 2}\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
-  EXPECT_EQ(refusal("a: none\na.b: 1\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
-  EXPECT_EQ(refusal("a: [{b: 1, b: 2}]\n"), "f.yaml:1:12: a[0].b: repeated key; it stands at f.yaml:1:6 already");
+  EXPECT_EQ(text_refusal("a: 1\na: 2\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
+  EXPECT_EQ(text_refusal("a.b: 1\na: {b: 2}\n"), "f.yaml:2:5: a.b: repeated key; it stands at f.yaml:1:1 already");
+  EXPECT_EQ(text_refusal("a: {b: 2}\na.b: 1\n"), "f.yaml:2:1: a.b: repeated key; it stands at f.yaml:1:5 already");
+  EXPECT_EQ(text_refusal("a: {b: 1}\na: {c: 2}\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
+  EXPECT_EQ(text_refusal("a: none\na.b: 1\n"), "f.yaml:2:1: a: repeated key; it stands at f.yaml:1:1 already");
+  EXPECT_EQ(text_refusal("a: [{b: 1, b: 2}]\n"), "f.yaml:1:12: a[0].b: repeated key; it stands at f.yaml:1:6 already");
 }
 
 TEST(ConfigYaml, EmptyValuesAndKeysAreRefused) {
-  EXPECT_EQ(refusal("x: {a: }\n"), std::string("f.yaml:1:5: x.a: ") + kNoValue);
-  EXPECT_EQ(refusal("a:\nb: 1\n"), std::string("f.yaml:1:1: a: ") + kNoValue);
-  EXPECT_EQ(refusal("a: ~\n"), std::string("f.yaml:1:1: a: ") + kNoValue);
-  EXPECT_EQ(refusal("\"\": 1\n"), "f.yaml:1:1: an empty key; write a name");
-  EXPECT_EQ(refusal(": 1\n"), "f.yaml:1:1: an empty key; write a name");
-  EXPECT_EQ(refusal("a..b: 1\n"), "f.yaml:1:1: a..b: a key with an empty part; write outer.inner");
-  EXPECT_EQ(refusal("a.: 1\n"), "f.yaml:1:1: a.: a key with an empty part; write outer.inner");
+  EXPECT_EQ(text_refusal("x: {a: }\n"), std::string("f.yaml:1:5: x.a: ") + kNoValue);
+  EXPECT_EQ(text_refusal("a:\nb: 1\n"), std::string("f.yaml:1:1: a: ") + kNoValue);
+  EXPECT_EQ(text_refusal("a: ~\n"), std::string("f.yaml:1:1: a: ") + kNoValue);
+  EXPECT_EQ(text_refusal("\"\": 1\n"), "f.yaml:1:1: an empty key; write a name");
+  EXPECT_EQ(text_refusal(": 1\n"), "f.yaml:1:1: an empty key; write a name");
+  EXPECT_EQ(text_refusal("a..b: 1\n"), "f.yaml:1:1: a..b: a key with an empty part; write outer.inner");
+  EXPECT_EQ(text_refusal("a.: 1\n"), "f.yaml:1:1: a.: a key with an empty part; write outer.inner");
 }
 
 TEST(ConfigYaml, WhatHidesValuesIsRefused) {
   const std::string anchors = "anchors and aliases (& and *) are not supported; write the values out, or use base:";
-  EXPECT_EQ(refusal("a: &x 1\nb: *x\n"), "f.yaml:1:4: a: " + anchors);
-  EXPECT_EQ(refusal("a: &x {b: 1}\n"), "f.yaml:1:4: a: " + anchors);
-  EXPECT_EQ(refusal("a:\n  <<: {b: 1}\n"),
+  EXPECT_EQ(text_refusal("a: &x 1\nb: *x\n"), "f.yaml:1:4: a: " + anchors);
+  EXPECT_EQ(text_refusal("a: &x {b: 1}\n"), "f.yaml:1:4: a: " + anchors);
+  EXPECT_EQ(text_refusal("a:\n  <<: {b: 1}\n"),
             "f.yaml:2:3: a: merge keys (<<) are not supported; write the values out, or use base:");
-  EXPECT_EQ(refusal("a: !!int 5\n"), "f.yaml:1:4: a: tag tag:yaml.org,2002:int is not supported; leave it out");
-  EXPECT_EQ(refusal("a: 1\n---\nb: 2\n"), "f.yaml:2:1: a second document; one file holds one config");
+  EXPECT_EQ(text_refusal("a: !!int 5\n"), "f.yaml:1:4: a: tag tag:yaml.org,2002:int is not supported; leave it out");
+  EXPECT_EQ(text_refusal("a: 1\n---\nb: 2\n"), "f.yaml:2:1: a second document; one file holds one config");
 }
 
 TEST(ConfigYaml, WhatIsNoMapIsRefused) {
-  EXPECT_EQ(refusal("- 1\n"), "f.yaml:1:1: found a list; expected a map");
-  EXPECT_EQ(refusal("text\n"), "f.yaml:1:1: found text; expected a map");
-  EXPECT_EQ(refusal("[1]: 2\n"), "f.yaml:1:1: a list as a key; a key is a name");
+  EXPECT_EQ(text_refusal("- 1\n"), "f.yaml:1:1: found a list; expected a map");
+  EXPECT_EQ(text_refusal("text\n"), "f.yaml:1:1: found text; expected a map");
+  EXPECT_EQ(text_refusal("[1]: 2\n"), "f.yaml:1:1: a list as a key; a key is a name");
 }
 
 TEST(ConfigYaml, BrokenSyntaxIsSaidWithItsPlace) {
-  EXPECT_EQ(refusal("a: [1, 2\n"), "f.yaml:2:1: not valid YAML: end of sequence flow not found");
-  EXPECT_EQ(refusal("a: }\n"), "f.yaml:1:4: not valid YAML: illegal flow end");
-  EXPECT_EQ(refusal("a: 1 b: 2\n"), "f.yaml:1:7: not valid YAML: illegal map value");
-  EXPECT_EQ(refusal("a: \"open\n"), "f.yaml:2:1: not valid YAML: illegal document indicator in scalar");
-  EXPECT_EQ(refusal("a: 'open"), "f.yaml:2:1: not valid YAML: illegal document indicator in scalar");
-  EXPECT_EQ(refusal("a:\n\tb: 1\n"), "f.yaml:2:2: a tab in the indentation; indent with spaces");
-  EXPECT_EQ(refusal("a: 1\n\x04 b: 2\n"), "f.yaml:2:1: character 0x04; a config is UTF-8 text");
+  EXPECT_EQ(text_refusal("a: [1, 2\n"), "f.yaml:2:1: not valid YAML: end of sequence flow not found");
+  EXPECT_EQ(text_refusal("a: }\n"), "f.yaml:1:4: not valid YAML: illegal flow end");
+  EXPECT_EQ(text_refusal("a: 1 b: 2\n"), "f.yaml:1:7: not valid YAML: illegal map value");
+  EXPECT_EQ(text_refusal("a: \"open\n"), "f.yaml:2:1: not valid YAML: illegal document indicator in scalar");
+  EXPECT_EQ(text_refusal("a: 'open"), "f.yaml:2:1: not valid YAML: illegal document indicator in scalar");
+  EXPECT_EQ(text_refusal("a:\n\tb: 1\n"), "f.yaml:2:2: a tab in the indentation; indent with spaces");
+  EXPECT_EQ(text_refusal("a: 1\n\x04 b: 2\n"), "f.yaml:2:1: character 0x04; a config is UTF-8 text");
 }
 
 // yaml-cpp finds an empty document behind the comma again and again, without moving on.
 TEST(ConfigYaml, AStrayCommaComesToAnEnd) {
-  EXPECT_EQ(refusal("[m],\na: 1\n"), "f.yaml:1:4: a second document; one file holds one config");
+  EXPECT_EQ(text_refusal("[m],\na: 1\n"), "f.yaml:1:4: a second document; one file holds one config");
 }
 
 TEST(ConfigYaml, DeepNestingIsRefused) {
@@ -106,9 +106,9 @@ TEST(ConfigYaml, DeepNestingIsRefused) {
     for (int i = 0; i < n; ++i) text += part;
     return text;
   };
-  EXPECT_TRUE(refusal("a: " + repeated(100'000, "[")).ends_with(": nested deeper than 64 levels"));
-  EXPECT_TRUE(refusal("a: " + repeated(70, "[") + repeated(70, "]")).ends_with(": nested deeper than 64 levels"));
-  EXPECT_TRUE(refusal(repeated(100, "- ") + "a\n").ends_with(": nested deeper than 64 levels"));
+  EXPECT_TRUE(text_refusal("a: " + repeated(100'000, "[")).ends_with(": nested deeper than 64 levels"));
+  EXPECT_TRUE(text_refusal("a: " + repeated(70, "[") + repeated(70, "]")).ends_with(": nested deeper than 64 levels"));
+  EXPECT_TRUE(text_refusal(repeated(100, "- ") + "a\n").ends_with(": nested deeper than 64 levels"));
   EXPECT_EQ(set_refusal(repeated(100'000, "a.") + "a=1").substr(0, 8), "--set a.");
   EXPECT_TRUE(set_refusal(repeated(100'000, "a.") + "a=1").ends_with(": a key of more than 64 parts"));
 }

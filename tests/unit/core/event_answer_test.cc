@@ -11,10 +11,10 @@ namespace collapsar {
 namespace {
 
 // Writes its name down when it acts, and asks whether the clock would go on.
-class Actor {
+class AskingActor {
  public:
-  Actor(EventQueue& queue, std::string& log, char name, Phase phase = Phase::completion)
-      : act_(event<&Actor::act>(this, "actor.act", phase)), queue_(queue), log_(log), name_(name) {}
+  AskingActor(EventQueue& queue, std::string& log, char name, Phase phase = Phase::completion)
+      : act_(event<&AskingActor::act>(this, "actor.act", phase)), queue_(queue), log_(log), name_(name) {}
   Event act_;
   bool would_go_on_ = false;
 
@@ -50,7 +50,7 @@ class Answering {
 std::string order_with(Phase other, bool one_event_per_step, bool is_answered_here) {
   EventQueue queue(one_event_per_step);
   std::string log;
-  Actor a(queue, log, 'a'), b(queue, log, 'b'), o(queue, log, 'o', other);
+  AskingActor a(queue, log, 'a'), b(queue, log, 'b'), o(queue, log, 'o', other);
   Answering answering(queue, {&a.act_, &b.act_});
   queue.schedule(answering.end_, Time(Duration(5)));
   queue.schedule(o.act_, Time(Duration(5)));
@@ -69,7 +69,7 @@ TEST(EventAnswers, RunWhereTheyAreGivenOnlyIfTheyWouldBeNext) {
 TEST(EventAnswers, NothingGoesOnInlineBeforeTheLast) {
   EventQueue queue;
   std::string log;
-  Actor first(queue, log, '1'), last(queue, log, '2');
+  AskingActor first(queue, log, '1'), last(queue, log, '2');
   Answering answering(queue, {&first.act_, &last.act_});
   queue.schedule(answering.end_, Time(Duration(5)));
   queue.run();
@@ -81,7 +81,7 @@ TEST(EventAnswers, NothingGoesOnInlineBeforeTheLast) {
 TEST(EventAnswers, AreNotRunWithTheOneEventOfRunOne) {
   EventQueue queue;
   std::string log;
-  Actor a(queue, log, 'a');
+  AskingActor a(queue, log, 'a');
   Answering answering(queue, {&a.act_});
   queue.schedule(answering.end_, Time(Duration(5)));
   EXPECT_TRUE(queue.run_one());

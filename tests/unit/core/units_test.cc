@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 template <class Parse>
-std::string refusal(Parse parse, std::string_view text) {
+std::string parse_refusal(Parse parse, std::string_view text) {
   try {
     parse(text);
   } catch (const std::invalid_argument& error) {
@@ -36,16 +36,16 @@ TEST(Units, DurationsAreReadExactly) {
 }
 
 TEST(Units, RefusedDurationsSayWhatWouldBeRight) {
-  EXPECT_EQ(refusal(parse_duration, "10"), "10 has no unit; write 10ns or 10ms");
-  EXPECT_EQ(refusal(parse_duration, "010ms"), "010ms starts with 0; write 10ms");
-  EXPECT_EQ(refusal(parse_duration, "00.5s"), "00.5s starts with 0; write 0.5s");
-  EXPECT_EQ(refusal(parse_duration, "-5s"), "-5s is negative; write for example 10ms");
-  EXPECT_EQ(refusal(parse_duration, "soon"), "soon is not a number; write for example 10ms");
-  EXPECT_EQ(refusal(parse_duration, ""), "nothing is not a number; write for example 10ms");
-  EXPECT_EQ(refusal(parse_duration, "1.s"), "1.s is not a number; write for example 10ms");
-  EXPECT_EQ(refusal(parse_duration, "3sec"), "3sec has an unknown unit sec; units are ps ns us ms s min h");
-  EXPECT_EQ(refusal(parse_duration, "0.5ps"), "0.5ps is not a whole number of ps");
-  EXPECT_EQ(refusal(parse_duration, "3000h"), "3000h is too large; the most is 9223372036854775807ps");
+  EXPECT_EQ(parse_refusal(parse_duration, "10"), "10 has no unit; write 10ns or 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, "010ms"), "010ms starts with 0; write 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, "00.5s"), "00.5s starts with 0; write 0.5s");
+  EXPECT_EQ(parse_refusal(parse_duration, "-5s"), "-5s is negative; write for example 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, "soon"), "soon is not a number; write for example 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, ""), "nothing is not a number; write for example 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, "1.s"), "1.s is not a number; write for example 10ms");
+  EXPECT_EQ(parse_refusal(parse_duration, "3sec"), "3sec has an unknown unit sec; units are ps ns us ms s min h");
+  EXPECT_EQ(parse_refusal(parse_duration, "0.5ps"), "0.5ps is not a whole number of ps");
+  EXPECT_EQ(parse_refusal(parse_duration, "3000h"), "3000h is too large; the most is 9223372036854775807ps");
 }
 
 TEST(Units, BytesAreReadExactly) {
@@ -57,13 +57,13 @@ TEST(Units, BytesAreReadExactly) {
 }
 
 TEST(Units, RefusedBytesSayWhatWouldBeRight) {
-  EXPECT_EQ(refusal(parse_bytes, "65536"), "65536 has no unit; write 64KiB or 65536B");
-  EXPECT_EQ(refusal(parse_bytes, "100"), "100 has no unit; write 100B, 100KiB or 100MiB");
-  EXPECT_EQ(refusal(parse_bytes, "1.5"), "1.5 has no unit; write 1.5KiB or 1.5MiB");
-  EXPECT_EQ(refusal(parse_bytes, "32KB"), "32KB has an unknown unit KB; units are B KiB MiB GiB TiB");
-  EXPECT_EQ(refusal(parse_bytes, "0.3KiB"), "0.3KiB is not a whole number of B");
-  EXPECT_EQ(refusal(parse_bytes, "-1B"), "-1B is negative; write for example 64KiB");
-  EXPECT_EQ(refusal(parse_bytes, "16777216TiB"), "16777216TiB is too large; the most is 18446744073709551615B");
+  EXPECT_EQ(parse_refusal(parse_bytes, "65536"), "65536 has no unit; write 64KiB or 65536B");
+  EXPECT_EQ(parse_refusal(parse_bytes, "100"), "100 has no unit; write 100B, 100KiB or 100MiB");
+  EXPECT_EQ(parse_refusal(parse_bytes, "1.5"), "1.5 has no unit; write 1.5KiB or 1.5MiB");
+  EXPECT_EQ(parse_refusal(parse_bytes, "32KB"), "32KB has an unknown unit KB; units are B KiB MiB GiB TiB");
+  EXPECT_EQ(parse_refusal(parse_bytes, "0.3KiB"), "0.3KiB is not a whole number of B");
+  EXPECT_EQ(parse_refusal(parse_bytes, "-1B"), "-1B is negative; write for example 64KiB");
+  EXPECT_EQ(parse_refusal(parse_bytes, "16777216TiB"), "16777216TiB is too large; the most is 18446744073709551615B");
 }
 
 TEST(Units, RatesAreTheNearestDouble) {
@@ -71,10 +71,10 @@ TEST(Units, RatesAreTheNearestDouble) {
   EXPECT_EQ(parse_frequency("1333.33MHz").hertz, 1333.33e6);
   EXPECT_EQ(parse_bandwidth("3GB/s").bytes_per_second, 3e9);
   EXPECT_EQ(parse_bandwidth("2GiB/s").bytes_per_second, 2.0 * kGiB);
-  EXPECT_EQ(refusal(parse_frequency, "2.6"), "2.6 has no unit; write 2.6MHz or 2.6GHz");
-  EXPECT_EQ(refusal(parse_frequency, "2.6Ghz"), "2.6Ghz has an unknown unit Ghz; units are Hz kHz MHz GHz");
-  EXPECT_EQ(refusal(parse_bandwidth, "3"), "3 has no unit; write 3MB/s or 3GB/s");
-  EXPECT_EQ(refusal(parse_bandwidth, "3GB"),
+  EXPECT_EQ(parse_refusal(parse_frequency, "2.6"), "2.6 has no unit; write 2.6MHz or 2.6GHz");
+  EXPECT_EQ(parse_refusal(parse_frequency, "2.6Ghz"), "2.6Ghz has an unknown unit Ghz; units are Hz kHz MHz GHz");
+  EXPECT_EQ(parse_refusal(parse_bandwidth, "3"), "3 has no unit; write 3MB/s or 3GB/s");
+  EXPECT_EQ(parse_refusal(parse_bandwidth, "3GB"),
             "3GB has an unknown unit GB; units are B/s kB/s MB/s GB/s TB/s KiB/s MiB/s GiB/s TiB/s");
 }
 
@@ -85,12 +85,12 @@ TEST(Units, CountsTakeDecimalMultiples) {
   EXPECT_EQ(parse_count("1_000"), 1000U);
   EXPECT_EQ(parse_count("0x10"), 16U);
   EXPECT_EQ(parse_count("18446744073709551615"), ~0ULL);
-  EXPECT_EQ(refusal(parse_count, "010"), "010 starts with 0; write 10");
-  EXPECT_EQ(refusal(parse_count, "-1"), "-1 is negative; write for example 4096 or 200M");
-  EXPECT_EQ(refusal(parse_count, "1.5"), "1.5 is not a whole number");
-  EXPECT_EQ(refusal(parse_count, "5m"), "5m has an unknown unit m; units are k M G T");
-  EXPECT_EQ(refusal(parse_count, "0xg"), "0xg is not a hexadecimal number; write for example 0x10");
-  EXPECT_EQ(refusal(parse_count, "18446744073709551616"),
+  EXPECT_EQ(parse_refusal(parse_count, "010"), "010 starts with 0; write 10");
+  EXPECT_EQ(parse_refusal(parse_count, "-1"), "-1 is negative; write for example 4096 or 200M");
+  EXPECT_EQ(parse_refusal(parse_count, "1.5"), "1.5 is not a whole number");
+  EXPECT_EQ(parse_refusal(parse_count, "5m"), "5m has an unknown unit m; units are k M G T");
+  EXPECT_EQ(parse_refusal(parse_count, "0xg"), "0xg is not a hexadecimal number; write for example 0x10");
+  EXPECT_EQ(parse_refusal(parse_count, "18446744073709551616"),
             "18446744073709551616 is too large; the most is 18446744073709551615");
 }
 

@@ -2,19 +2,16 @@
 // region takes four reads, and the walk of a page beside one that has been walked takes one.
 #include <gtest/gtest.h>
 
-#include "tests/support/cpu_bench.h"
+#include "tests/unit/cpu/one_thread.h"
 
 namespace collapsar::test {
 namespace {
 
-constexpr Duration ns(std::int64_t n) { return std::chrono::nanoseconds(n); }
-constexpr Duration kCycle = CpuBench::kCycle;
 constexpr Duration kRead = ns(100);
-constexpr Duration kFault = ns(1000);
 const Duration kL2 = MmuConfig{}.l2_latency * kCycle;
 
-struct Bench : CpuBench {
-  explicit Bench(const std::vector<Record>& records, const CpuBenchConfig& c = config_with(10))
+struct MissBench : CpuBench {
+  explicit MissBench(const std::vector<Record>& records, const CpuBenchConfig& c = config_with(10))
       : CpuBench(c, trace_of(records)) {
     kernel.fault_cost = kFault;
     prepare();
@@ -26,12 +23,6 @@ struct Bench : CpuBench {
     config.dram = ideal_dram(kRead);
     return config;
   }
-  static PaperTrace trace_of(const std::vector<Record>& records) {
-    PaperTrace t;
-    t.process(1);
-    t.run(1, 1, records);
-    return t;
-  }
   void map(std::uint64_t first, std::uint64_t count, std::uint64_t flags = PaperKernel::kReady) {
     kernel.map_range(kernel.process(1), page(first), count * kPageBytes, PageSize::k4K, flags);
   }
@@ -40,21 +31,10 @@ struct Bench : CpuBench {
   std::uint64_t refs() { return cpus[0]->stats().refs(); }
 };
 
-struct At {
-  At(CpuBench& b, Duration after, std::function<void()> a) : queue(b.queue), action(std::move(a)) {
-    queue.schedule(event_, kTimeZero + after);
-  }
-  ~At() { queue.cancel(event_); }
-  void run() { action(); }
-  EventQueue& queue;
-  std::function<void()> action;
-  Event event_ = event<&At::run>(this, "test.at", Phase::kernel);
-};
-
 // --- walks ---
 
 TEST(CpuMiss, AWalkStartsWhenTheL2MissIsKnown) {
-  Bench bench({load(page(0))});
+  MissBench bench({load(page(0))});
   bench.map(0, 1);
   EXPECT_EQ(bench.run(), kCycle + kL2 + 4 * kRead);
   EXPECT_EQ(bench.mmu().walk_cycles, std::uint64_t(4 * kRead / kCycle));
@@ -62,10 +42,10 @@ TEST(CpuMiss, AWalkStartsWhenTheL2MissIsKnown) {
 }
 
 TEST(CpuMiss, AnL2HitAddsItsLatency) {
-  CpuBenchConfig config = Bench::config_with(1);
+  CpuBenchConfig config = MissBench::config_with(1);
   config.mmu.l1d = {config.mmu.l1d[0]};
   config.mmu.l1d[0].sets = 1, config.mmu.l1d[0].ways[PageSize::k4K] = 1;
-  Bench bench({load(page(0)), load(page(1)), load(page(0))}, config);
+  MissBench bench({load(page(0)), load(page(1)), load(page(0))}, config);
   bench.map(0, 2);
   EXPECT_EQ(bench.run(), kCycle + (kL2 + 4 * kRead) + (kL2 + kRead) + kL2);
 }
@@ -73,7 +53,7 @@ TEST(CpuMiss, AnL2HitAddsItsLatency) {
 TEST(CpuMiss, WalksOfDifferentPagesOverlapUpToTheWalkers) {
   std::vector<Record> records;
   for (unsigned i = 0; i < 6; ++i) records.push_back(load(page(i * 512 * 512)));  // a PDPTE each: three reads
-  CpuBenchConfig config = Bench::config_with(10);
+  CpuBenchConfig config = MissBench::config_with(10);
   config.mmu.walk_cache = {.pml5 = 0, .pml4 = 0, .pdpt = 0, .pd = 0};
   config.mmu.walkers = 2;
   PaperTrace trace;
@@ -86,7 +66,7 @@ TEST(CpuMiss, WalksOfDifferentPagesOverlapUpToTheWalkers) {
 }
 
 TEST(CpuMiss, MissesOfOnePageShareAWalk) {
-  Bench bench({load(page(0)), load(page(0, 8)), store(page(0, 16))});
+  MissBench bench({load(page(0)), load(page(0, 8)), store(page(0, 16))});
   bench.map(0, 1);
   EXPECT_EQ(bench.run(), kCycle + kL2 + 4 * kRead);
   EXPECT_EQ(bench.mmu().walks, 1U);
@@ -95,7 +75,7 @@ TEST(CpuMiss, MissesOfOnePageShareAWalk) {
 }
 
 TEST(CpuMiss, AStoreToACleanPageWalksForTheDirtyBit) {
-  Bench bench({load(page(0)), store(page(0), 1000), store(page(0), 1000)});
+  MissBench bench({load(page(0)), store(page(0), 1000), store(page(0), 1000)});
   bench.map(0, 1, PaperKernel::kClean);
   EXPECT_EQ(bench.run(), 2001 * kCycle);
   EXPECT_EQ(bench.mmu().walks_repeated, 1U);
@@ -104,11 +84,11 @@ TEST(CpuMiss, AStoreToACleanPageWalksForTheDirtyBit) {
 }
 
 TEST(CpuMiss, APerfectTlbNeverWalks) {
-  CpuBenchConfig config = Bench::config_with(10);
+  CpuBenchConfig config = MissBench::config_with(10);
   config.mmu.ideal = true;
   std::vector<Record> records;
   for (unsigned i = 0; i < 300; ++i) records.push_back(i % 3 ? load(page(i)) : store(page(i / 2)));
-  Bench bench(records, config);
+  MissBench bench(records, config);
   bench.map(0, 299, PaperKernel::kClean);
   EXPECT_EQ(bench.run(), 300 * kCycle + kFault) << "page 299 faults";
   EXPECT_EQ(bench.mmu().walks, 0U);
@@ -122,7 +102,7 @@ TEST(CpuMiss, APerfectTlbNeverWalks) {
 TEST(CpuMiss, AReferenceThatCrossesPagesLooksUpEachAndCountsOnce) {
   Record crossing = load(page(1) - 4);
   crossing.size = std::uint16_t(4 + kPageBytes + 1);  // pages 0, 1 and 2
-  Bench bench({crossing, crossing});
+  MissBench bench({crossing, crossing});
   bench.map(0, 3);
   bench.run();
   EXPECT_EQ(bench.refs(), 2U);
@@ -133,7 +113,7 @@ TEST(CpuMiss, AReferenceThatCrossesPagesLooksUpEachAndCountsOnce) {
 
 TEST(CpuMiss, BothPagesOfAReferenceMayFault) {
   Record crossing = store(page(1) - 4);
-  Bench bench({crossing, load(page(0))});
+  MissBench bench({crossing, load(page(0))});
   bench.run();
   ASSERT_EQ(bench.kernel.faults.size(), 2U);
   EXPECT_EQ(bench.kernel.faults[0].va, page(1) - 4);
@@ -146,7 +126,7 @@ TEST(CpuMiss, BothPagesOfAReferenceMayFault) {
 // --- faults ---
 
 TEST(CpuMiss, AFaultTakesAWalkTheKernelAndAWalkAgain) {
-  Bench bench({load(page(0))});
+  MissBench bench({load(page(0))});
   EXPECT_EQ(bench.run(), (kCycle + kL2 + kRead) + kFault + 4 * kRead) << "the first walk ends at the empty root";
   EXPECT_EQ(bench.mmu().walks, 2U);
   EXPECT_EQ(bench.mmu().walks_repeated, 1U);
@@ -156,7 +136,7 @@ TEST(CpuMiss, AFaultTakesAWalkTheKernelAndAWalkAgain) {
 }
 
 TEST(CpuMiss, AFaultLetsOlderReferencesFinishAndYoungerOnesNotStart) {
-  Bench bench({load(page(0)), load(page(5)), load(page(1))});
+  MissBench bench({load(page(0)), load(page(5)), load(page(1))});
   bench.map(0, 2);
   const Duration first_done = kCycle + kL2 + 4 * kRead;
   const Duration fault_starts = first_done + kL2 + kRead;  // walked alone, after all that is older
@@ -169,7 +149,7 @@ TEST(CpuMiss, AFaultLetsOlderReferencesFinishAndYoungerOnesNotStart) {
 TEST(CpuMiss, AnAddressOutsideEveryMappingIsCountedAndSkipped) {
   const VirtAddr nowhere = kBase + 8 * kGiB;
   Record crossing = store(nowhere + kPageBytes - 2);
-  Bench bench({load(nowhere), crossing, load(page(0))});
+  MissBench bench({load(nowhere), crossing, load(page(0))});
   bench.map(0, 1);
   bench.run();
   EXPECT_EQ(bench.scheduler.stats().outside_vma, 2U) << "a reference counts once, though two pages of it fault";
@@ -183,7 +163,7 @@ TEST(CpuMiss, AnAccessThatTheMappingForbidsIsCountedAndSkipped) {
   trace.event(TraceEvent::Op::process);
   trace.map(1, kBase, kGiB).prot = 1;
   trace.run(1, 1, {load(page(0)), store(page(0)), load(page(0), 5000)});
-  CpuBench bench(Bench::config_with(10), trace);
+  CpuBench bench(MissBench::config_with(10), trace);
   bench.prepare();
   bench.run();
   EXPECT_EQ(bench.scheduler.stats().protection, 1U);
@@ -193,7 +173,7 @@ TEST(CpuMiss, AnAccessThatTheMappingForbidsIsCountedAndSkipped) {
 }
 
 TEST(CpuMiss, AWriteToAReadOnlyEntryFaultsOutOfTheTlb) {
-  Bench bench({load(page(0)), store(page(0), 1000)});
+  MissBench bench({load(page(0)), store(page(0), 1000)});
   bench.map(0, 1, Pte::kPresent | Pte::kUser);
   At copy_on_write(bench, ns(1500), [&] { bench.entry(0).set(Pte::kWritable); });
   EXPECT_EQ(bench.run(), 1001 * kCycle + kFault + kRead);
@@ -204,7 +184,7 @@ TEST(CpuMiss, AWriteToAReadOnlyEntryFaultsOutOfTheTlb) {
 
 // The page table changes under a walk: what was mapped when the reference started is gone when its walk ends.
 TEST(CpuMiss, ALateFaultWaitsForWhatHasStarted) {
-  Bench bench({load(page(0)), load(page(1)), load(page(2))});
+  MissBench bench({load(page(0)), load(page(1)), load(page(2))});
   bench.map(0, 3);
   At unmap(bench, ns(50), [&] { bench.entry(0) = Pte{}; });
   const Duration first_walked = kCycle + kL2 + 4 * kRead, last_walked = first_walked + 2 * kCycle;
@@ -217,7 +197,7 @@ TEST(CpuMiss, ALateFaultWaitsForWhatHasStarted) {
 }
 
 TEST(CpuMiss, SeveralLateFaultsAreSettledInProgramOrder) {
-  Bench bench({load(page(3)), load(page(1)), load(page(2))});
+  MissBench bench({load(page(3)), load(page(1)), load(page(2))});
   bench.map(0, 4);
   At unmap(bench, ns(50), [&] { bench.entry(1) = bench.entry(2) = bench.entry(3) = Pte{}; });
   bench.run();
@@ -228,7 +208,7 @@ TEST(CpuMiss, SeveralLateFaultsAreSettledInProgramOrder) {
 }
 
 TEST(CpuMiss, AFaultOnAFreshPageMayComeAgain) {
-  Bench bench({load(page(0))});
+  MissBench bench({load(page(0))});
   At take_away(bench, kCycle + kL2 + kRead + kFault + ns(1), [&] { bench.entry(0) = Pte{}; });
   bench.run();
   EXPECT_EQ(bench.kernel.faults.size(), 2U);

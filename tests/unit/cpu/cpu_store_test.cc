@@ -1,17 +1,10 @@
 // Stores that miss wait in the store buffer while the program goes on. One small cache level; memory answers in kMemory.
 #include <gtest/gtest.h>
 
-#include "tests/support/cpu_bench.h"
+#include "tests/unit/cpu/one_thread.h"
 
 namespace collapsar::test {
 namespace {
-
-constexpr Duration ns(std::int64_t n) { return std::chrono::nanoseconds(n); }
-constexpr Duration kCycle = CpuBench::kCycle;
-constexpr Duration kTick = Duration(1);
-constexpr Duration kMemory = ns(100);
-const Duration kL1 = CachesConfig{}.l1d.latency * kCycle;
-const Duration kMiss = kL1 + kMemory;
 
 CpuBenchConfig with(std::uint32_t outstanding, std::uint32_t store_buffer, std::uint32_t window = 1000) {
   CpuBenchConfig config;
@@ -23,31 +16,12 @@ CpuBenchConfig with(std::uint32_t outstanding, std::uint32_t store_buffer, std::
   return config;
 }
 
-VirtAddr line(std::uint64_t number) { return kBase + number * 64; }
-
-struct Bench : CpuBench {
-  Bench(const CpuBenchConfig& c, const std::vector<Record>& records) : CpuBench(c, trace_of(records)) {
+struct StoreBench : CpuBench {
+  StoreBench(const CpuBenchConfig& c, const std::vector<Record>& records) : CpuBench(c, trace_of(records)) {
     prepare();
     kernel.map_range(kernel.process(1), kBase, 64 * kPageBytes);
   }
-  static PaperTrace trace_of(const std::vector<Record>& records) {
-    PaperTrace t;
-    t.process(1);
-    t.run(1, 1, records);
-    return t;
-  }
   std::uint64_t refs() { return cpus[0]->stats().refs(); }
-};
-
-struct At {
-  At(CpuBench& b, Duration after, std::function<void()> a) : queue(b.queue), action(std::move(a)) {
-    queue.schedule(event_, kTimeZero + after);
-  }
-  ~At() { queue.cancel(event_); }
-  void run() { action(); }
-  EventQueue& queue;
-  std::function<void()> action;
-  Event event_ = event<&At::run>(this, "test.at", Phase::kernel);
 };
 
 // A line that is there, then a store that misses, then 50 hits: far more than the window lets pass a load. Of these
@@ -60,7 +34,7 @@ std::vector<Record> hits_behind(const Record& miss) {
 }
 
 TEST(CpuStore, NothingWaitsForAStoreThatMisses) {
-  Bench bench(with(10, 56, kWindow), hits_behind(store(line(0), 500)));
+  StoreBench bench(with(10, 56, kWindow), hits_behind(store(line(0), 500)));
   const Duration starts = 501 * kCycle, hits_end = starts + 50 * kCycle;
   At before(bench, hits_end - kTick, [&] { EXPECT_EQ(bench.refs(), 51U); });
   At after(bench, hits_end + kTick, [&] { EXPECT_EQ(bench.refs(), 52U); });
@@ -70,22 +44,23 @@ TEST(CpuStore, NothingWaitsForAStoreThatMisses) {
 TEST(CpuStore, WithoutABufferStoresWaitAsLoadsDo) {
   const Duration starts = 501 * kCycle;
   const Duration end = starts + kMiss + (50 - kWindow) * kCycle;
-  EXPECT_EQ(Bench(with(10, 56, kWindow), hits_behind(load(line(0), 500))).run(), end);
-  EXPECT_EQ(Bench(with(10, 0, kWindow), hits_behind(store(line(0), 500))).run(), end);
+  EXPECT_EQ(StoreBench(with(10, 56, kWindow), hits_behind(load(line(0), 500))).run(), end);
+  EXPECT_EQ(StoreBench(with(10, 0, kWindow), hits_behind(store(line(0), 500))).run(), end);
 }
 
 TEST(CpuStore, ALoadThatStoresWaitsForItsData) {
   Record modify = load(line(0), 500);
   modify.kind = RefKind::modify;
-  EXPECT_EQ(Bench(with(10, 56, kWindow), hits_behind(modify)).run(), 501 * kCycle + kMiss + (50 - kWindow) * kCycle);
+  EXPECT_EQ(StoreBench(with(10, 56, kWindow), hits_behind(modify)).run(),
+            501 * kCycle + kMiss + (50 - kWindow) * kCycle);
 }
 
 TEST(CpuStore, AFullBufferHoldsTheNextStoreUntilTheOldestIsDone) {
   const std::vector<Record> three{store(line(0)), store(line(1)), store(line(2))};
-  EXPECT_EQ(Bench(with(10, 3), three).run(), 3 * kCycle + kMiss);
+  EXPECT_EQ(StoreBench(with(10, 3), three).run(), 3 * kCycle + kMiss);
   std::vector<Record> four = three;
   four.push_back(store(line(3)));
-  Bench bench(with(10, 3), four);
+  StoreBench bench(with(10, 3), four);
   const Duration first_done = kCycle + kMiss;
   At before(bench, first_done - kTick, [&] { EXPECT_EQ(bench.refs(), 4U) << "it has started, and waits"; });
   At after(bench, first_done + kTick, [&] { EXPECT_EQ(bench.dram.stats().submitted, 3U); });
@@ -93,7 +68,7 @@ TEST(CpuStore, AFullBufferHoldsTheNextStoreUntilTheOldestIsDone) {
 }
 
 TEST(CpuStore, AStoreThatHitsPassesAFullBuffer) {
-  Bench bench(with(10, 1), {load(line(9)), store(line(0), 500), store(line(9)), store(line(9))});
+  StoreBench bench(with(10, 1), {load(line(9)), store(line(0), 500), store(line(9)), store(line(9))});
   const Duration hits_end = 503 * kCycle;
   At after(bench, hits_end + kTick, [&] { EXPECT_EQ(bench.refs(), 4U); });
   EXPECT_EQ(bench.run(), 501 * kCycle + kMiss);
@@ -101,7 +76,7 @@ TEST(CpuStore, AStoreThatHitsPassesAFullBuffer) {
 
 TEST(CpuStore, StoresHaveAsManyFillBuffersAsMayBeOutstanding) {
   const std::vector<Record> records{store(line(0)), store(line(1)), store(line(2)), store(line(3))};
-  Bench bench(with(2, 10), records);
+  StoreBench bench(with(2, 10), records);
   At all_started(bench, 4 * kCycle + kTick, [&] { EXPECT_EQ(bench.refs(), 4U); });
   // The third fetches when the first has its line, the fourth when the second has, a cycle later.
   EXPECT_EQ(bench.run(), (2 * kCycle + kMiss) + kMiss);
@@ -111,30 +86,30 @@ TEST(CpuStore, StoresHaveAsManyFillBuffersAsMayBeOutstanding) {
 TEST(CpuStore, StoresToOneLineTakeOneFillBuffer) {
   const std::vector<Record> records{store(line(0)), store(line(0) + 8), store(line(0) + 16), store(line(1)),
                                     store(line(2))};
-  Bench bench(with(2, 10), records);
+  StoreBench bench(with(2, 10), records);
   EXPECT_EQ(bench.run(), (kCycle + kMiss) + kMiss) << "only the last has to wait for one";
   EXPECT_EQ(bench.dram.stats().reads, 3U);
 }
 
 TEST(CpuStore, QueuedStoresToOneLineGoTogether) {
   const std::vector<Record> records{store(line(0)), store(line(1)), store(line(2)), store(line(2) + 8), store(line(3))};
-  Bench bench(with(2, 10), records);
+  StoreBench bench(with(2, 10), records);
   EXPECT_EQ(bench.run(), (2 * kCycle + kMiss) + kMiss) << "line 3 takes the second fill buffer that comes free";
   EXPECT_EQ(bench.dram.stats().reads, 4U);
 }
 
 TEST(CpuStore, LoadsHaveMissesOfTheirOwn) {
   const std::vector<Record> records{store(line(0)), store(line(1)), store(line(2)), load(line(3)), load(line(4))};
-  EXPECT_EQ(Bench(with(2, 10), records).run(), kCycle + 2 * kMiss) << "the third store's line";
+  EXPECT_EQ(StoreBench(with(2, 10), records).run(), kCycle + 2 * kMiss) << "the third store's line";
 }
 
 TEST(CpuStore, WithOneOutstandingMissStoresWaitForEachOther) {
   const std::vector<Record> records{store(line(0)), store(line(1)), store(line(2))};
-  EXPECT_EQ(Bench(with(1, 56), records).run(), kCycle + 3 * kMiss);
+  EXPECT_EQ(StoreBench(with(1, 56), records).run(), kCycle + 3 * kMiss);
 }
 
 TEST(CpuStore, AFaultWaitsForTheStoresBeforeIt) {
-  Bench bench(with(10, 56), {store(line(0)), load(kBase + 100 * kPageBytes)});
+  StoreBench bench(with(10, 56), {store(line(0)), load(kBase + 100 * kPageBytes)});
   bench.kernel.fault_cost = ns(1000);
   bench.run();
   ASSERT_EQ(bench.kernel.faults.size(), 1U);
@@ -148,7 +123,7 @@ TEST(CpuStore, AStoreStaysInTheWindowUntilItIsTranslated) {
   config.mmu = MmuConfig{};
   std::vector<Record> records{load(page(1)), store(page(512), 2000)};
   records.insert(records.end(), 50, load(page(1)));
-  Bench bench(config, records);
+  StoreBench bench(config, records);
   bench.kernel.map(bench.kernel.process(1), page(512));
   const Duration starts = 2001 * kCycle;
   const Duration walked = starts + config.mmu.l2_latency * kCycle + kL1 + kMiss;

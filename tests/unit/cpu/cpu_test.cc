@@ -2,17 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/cpu_bench.h"
+#include "tests/unit/cpu/one_thread.h"
 
 namespace collapsar::test {
 namespace {
 
-constexpr Duration ns(std::int64_t n) { return std::chrono::nanoseconds(n); }
-constexpr Duration kCycle = CpuBench::kCycle;
-constexpr Duration kMemory = ns(100);
-
 // A perfect TLB and no caches: every reference hits.
-CpuBenchConfig hits() {
+CpuBenchConfig perfect() {
   CpuBenchConfig config;
   config.mmu.ideal = true;
   return config;
@@ -20,7 +16,7 @@ CpuBenchConfig hits() {
 
 // A perfect TLB, one small cache level: a line that is not there takes latency + memory.
 CpuBenchConfig misses(std::uint32_t outstanding) {
-  CpuBenchConfig config = hits();
+  CpuBenchConfig config = perfect();
   config.caches = CachesConfig{};
   config.caches->l2.reset(), config.caches->l3.reset();
   config.cpu.outstanding = outstanding;
@@ -28,22 +24,12 @@ CpuBenchConfig misses(std::uint32_t outstanding) {
   config.dram = ideal_dram(kMemory);
   return config;
 }
-const Duration kL1 = CachesConfig{}.l1d.latency * kCycle;
-const Duration kMiss = kL1 + kMemory;
-
-VirtAddr line(std::uint64_t number) { return kBase + number * 64; }
 
 // One thread of one process with mapped memory runs these records.
 struct OneThread : CpuBench {
   OneThread(const CpuBenchConfig& c, const std::vector<Record>& records) : CpuBench(c, trace_of(records)) {
     prepare();
     kernel.map_range(kernel.process(1), kBase, 64 * kPageBytes);
-  }
-  static PaperTrace trace_of(const std::vector<Record>& records) {
-    PaperTrace t;
-    t.process(1);
-    t.run(1, 1, records);
-    return t;
   }
   std::uint64_t cycles() { return std::uint64_t(cpus[0]->stats().busy_subcycles / Clock::kSubcycles); }
 };
@@ -55,23 +41,11 @@ std::vector<Record> lines(std::size_t count, std::uint8_t flags = 0) {
   return records;
 }
 
-// Does `action` at a moment, in the kernel's phase.
-struct At {
-  At(CpuBench& b, Duration after, std::function<void()> a) : queue(b.queue), action(std::move(a)) {
-    queue.schedule(event_, kTimeZero + after);
-  }
-  ~At() { queue.cancel(event_); }
-  void run() { action(); }
-  EventQueue& queue;
-  std::function<void()> action;
-  Event event_ = event<&At::run>(this, "test.at", Phase::kernel);
-};
-
 // --- hits ---
 
 TEST(Cpu, HitsTakeCyclesPerInstruction) {
   for (const double cpi : {0.0, 0.25, 0.5, 1.0, 2.0}) {
-    CpuBenchConfig config = hits();
+    CpuBenchConfig config = perfect();
     config.cpu.cycles_per_instruction = cpi;
     OneThread bench(config, repeat(1000, load(kBase, 4)));
     EXPECT_EQ(bench.run(), Duration(std::int64_t(4000 * cpi * double(kCycle.count()))));
@@ -84,7 +58,7 @@ TEST(Cpu, CountsReferencesByKind) {
   std::vector<Record> records;
   for (unsigned kind = 0; kind < 6; ++kind)
     for (unsigned i = 0; i <= kind; ++i) records.push_back({page(i).value, 1, 8, RefKind(kind), 0});
-  OneThread bench(hits(), records);
+  OneThread bench(perfect(), records);
   bench.run();
   for (unsigned kind = 0; kind < 6; ++kind) EXPECT_EQ(bench.cpus[0]->stats().refs_by[kind], kind + 1);
   EXPECT_EQ(bench.mmus[0]->stats().l1i.hits, 1U);
@@ -92,7 +66,7 @@ TEST(Cpu, CountsReferencesByKind) {
 }
 
 TEST(Cpu, LosesTheTimeThatOthersTake) {
-  OneThread bench(hits(), repeat(100, load(kBase)));
+  OneThread bench(perfect(), repeat(100, load(kBase)));
   At interrupt(bench, ns(10), [&] { bench.cpus[0]->take_time(ns(30)), bench.cpus[0]->take_time(ns(20)); });
   EXPECT_EQ(bench.run(), 100 * kCycle + ns(50));
   EXPECT_EQ(bench.cycles(), 150U) << "the thread was on the CPU all the time";
@@ -101,7 +75,7 @@ TEST(Cpu, LosesTheTimeThatOthersTake) {
 TEST(Cpu, LosesNoMoreThanThatInTheMiddleOfManyInstructions) {
   std::vector<Record> records = repeat(2, load(kBase));
   records[1].instructions = 1000;
-  OneThread bench(hits(), records);
+  OneThread bench(perfect(), records);
   At interrupt(bench, ns(600), [&] { bench.cpus[0]->take_time(ns(50)); });
   EXPECT_EQ(bench.run(), 1001 * kCycle + ns(50));
 }
@@ -203,7 +177,7 @@ TEST(Cpu, TheConfigMayOverruleTheTracesMarks) {
 // --- pace ---
 
 TEST(Cpu, FixedPaceSetsTheTimeBetweenReferences) {
-  CpuBenchConfig config = hits();
+  CpuBenchConfig config = perfect();
   config.time.pace = Pace::fixed, config.time.fixed = ns(10);
   OneThread bench(config, repeat(50, load(kBase)));
   EXPECT_EQ(bench.run(), 49 * ns(10));
@@ -213,7 +187,7 @@ TEST(Cpu, FixedPaceSetsTheTimeBetweenReferences) {
 }
 
 TEST(Cpu, ACpuThatIsLateDoesNotWait) {
-  CpuBenchConfig config = hits();
+  CpuBenchConfig config = perfect();
   config.time.pace = Pace::fixed, config.time.fixed = ns(1);
   OneThread bench(config, repeat(50, load(kBase, 3)));
   EXPECT_EQ(bench.run(), 50 * 3 * kCycle);
@@ -221,9 +195,9 @@ TEST(Cpu, ACpuThatIsLateDoesNotWait) {
 
 TEST(Cpu, StampsAreInterpolatedByRecordAndScaled) {
   for (const double scale : {1.0, 4.0}) {
-    CpuBenchConfig config = hits();
+    CpuBenchConfig config = perfect();
     config.time.pace = Pace::timestamps, config.time.scale = scale;
-    PaperTrace trace = OneThread::trace_of(repeat(10, load(kBase)));
+    PaperTrace trace = trace_of(repeat(10, load(kBase)));
     auto& run = std::get<TraceRun>(trace.items().back());
     run.begin_ns = 100, run.end_ns = 200;
     CpuBench bench(config, trace);
@@ -242,7 +216,7 @@ TEST(Cpu, AMissUnderWayIsNoIdleTime) {
 }
 
 TEST(Cpu, ScaleAddsIdleTimeAndLeavesCyclesAlone) {
-  CpuBenchConfig config = hits();
+  CpuBenchConfig config = perfect();
   config.time.scale = 1000;
   OneThread bench(config, repeat(5000, load(kBase, 7)));
   EXPECT_EQ(bench.run(), 5000 * 7 * kCycle * 1000);

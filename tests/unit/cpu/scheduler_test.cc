@@ -2,16 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/cpu_bench.h"
+#include "tests/unit/cpu/one_thread.h"
 
 namespace collapsar::test {
 namespace {
 
 using Op = TraceEvent::Op;
 using Call = SyscallRequest::Op;
-constexpr Duration ns(std::int64_t n) { return std::chrono::nanoseconds(n); }
 constexpr Duration kCall = ns(500);
-constexpr Duration kFault = ns(1000);
 
 // A perfect TLB and no caches: n references take n ns, but for faults.
 CpuBenchConfig machine(std::uint32_t cpus) {
@@ -24,12 +22,12 @@ CpuBenchConfig machine(std::uint32_t cpus) {
 
 std::vector<Record> hits(std::size_t count, std::uint64_t at = 0) { return std::vector<Record>(count, load(page(at))); }
 
-struct Bench : CpuBench {
-  Bench(const CpuBenchConfig& c, PaperTrace t) : CpuBench(c, std::move(t)) {
+struct SchedulerBench : CpuBench {
+  SchedulerBench(const CpuBenchConfig& c, PaperTrace t) : CpuBench(c, std::move(t)) {
     kernel.fault_cost = kFault, kernel.call_cost = kCall;
   }
   // Ready to run, with the first pages of these processes in place.
-  Bench& start(std::vector<std::uint32_t> pids = {1}) {
+  SchedulerBench& start(std::vector<std::uint32_t> pids = {1}) {
     prepare();
     for (const std::uint32_t pid : pids) kernel.map_range(kernel.process(pid), kBase, 8 * kPageBytes);
     return *this;
@@ -56,7 +54,7 @@ PaperTrace threads(std::uint32_t count) {
 TEST(Scheduler, ThreadsRunOnTheirOwnCpusAtTheirOwnPace) {
   PaperTrace t = threads(3);
   t.run(1, 1, hits(100)), t.run(1, 2, hits(300)), t.run(1, 3, hits(200));
-  Bench bench(machine(3), t);
+  SchedulerBench bench(machine(3), t);
   EXPECT_EQ(bench.start().run(), ns(300));
   for (CpuId cpu = 0; cpu < 3; ++cpu) EXPECT_EQ(bench.refs(cpu), (cpu == 0 ? 100U : cpu == 1 ? 300U : 200U));
 }
@@ -65,7 +63,7 @@ TEST(Scheduler, AnEventWaitsForAllEarlierReferencesOfItsProcess) {
   PaperTrace t = threads(2);
   t.run(1, 1, hits(100)), t.run(1, 2, hits(10));
   t.event(Op::madvise, 1, 2);
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   EXPECT_EQ(bench.start().run(), ns(100) + kCall);
   EXPECT_EQ(bench.start_of(Call::madvise), ns(100));
 }
@@ -75,7 +73,7 @@ TEST(Scheduler, NoLaterReferenceOfTheProcessStartsBeforeTheEventIsDone) {
   t.run(1, 2, hits(10));
   t.event(Op::madvise, 1, 2);
   t.run(1, 1, hits(50)), t.run(1, 2, hits(20));
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   EXPECT_EQ(bench.start().run(), ns(10) + kCall + ns(50));
 }
 
@@ -89,7 +87,7 @@ TEST(Scheduler, ARunThatStillHasMissesUnderWayIsNotDone) {
   t.run(1, 1, {load(page(0), 20), load(page(0, 64))});  // goes on while it does
   t.event(Op::madvise, 1, 2);
   t.run(1, 1, hits(1));
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   bench.start().run();
   const Duration miss = ns(config.caches->l1d.latency) + *config.dram.ideal;
   EXPECT_EQ(bench.start_of(Call::madvise), ns(22) + miss);
@@ -99,7 +97,7 @@ TEST(Scheduler, OtherProcessesTakeNoNoticeOfAnEvent) {
   PaperTrace t;
   t.process(1), t.process(2);
   t.run(1, 1, hits(10)), t.event(Op::madvise, 1), t.run(2, 1, hits(300)), t.run(1, 1, hits(10));
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   EXPECT_EQ(bench.start({1, 2}).run(), ns(10) + kCall + ns(10));
   EXPECT_EQ(bench.refs(1), 300U);
 }
@@ -108,7 +106,7 @@ TEST(Scheduler, EventsOfAProcessKeepTheirOrder) {
   PaperTrace t = threads(3);
   t.run(1, 1, hits(30));
   t.event(Op::madvise, 1, 2), t.event(Op::munmap, 1, 3), t.event(Op::madvise, 1, 1);
-  Bench bench(machine(3), t);
+  SchedulerBench bench(machine(3), t);
   bench.start().run();
   EXPECT_EQ(bench.start_of(Call::madvise), ns(30));
   EXPECT_EQ(bench.start_of(Call::munmap), ns(30) + kCall);
@@ -119,10 +117,10 @@ TEST(Scheduler, TheOrderOfTheFileIsKeptOnDemand) {
   PaperTrace t = threads(2);
   for (unsigned i = 0; i < 5; ++i) t.run(1, 1, hits(100)), t.run(1, 2, hits(100));
   CpuBenchConfig config = machine(2);
-  Bench timed(config, t);
+  SchedulerBench timed(config, t);
   EXPECT_EQ(timed.start().run(), ns(500));
   config.cpu.interleave = Interleave::trace;
-  Bench in_order(config, t);
+  SchedulerBench in_order(config, t);
   EXPECT_EQ(in_order.start().run(), ns(1000));
 }
 
@@ -136,7 +134,7 @@ TEST(Scheduler, RunsOfOneThreadNeedNotDrainInBetween) {
     PaperTrace t;
     t.process(1);
     for (unsigned i = 0; i < 5; ++i) t.run(1, 1, {load(page(0, 64 * i))});
-    EXPECT_EQ(Bench(config, t).start().run(), ns(5) + miss);
+    EXPECT_EQ(SchedulerBench(config, t).start().run(), ns(5) + miss);
   }
 }
 
@@ -147,7 +145,7 @@ TEST(Scheduler, ThreadsThatOutnumberCpusTakeTurns) {
   config.cpu.time_slice = ns(100), config.context_switch = ns(7);
   PaperTrace t = threads(2);
   t.run(1, 1, hits(250)), t.run(1, 2, hits(250));
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   const Duration time = bench.start().run();
   // Slices of 100: 1 2 1 2 1 2; each thread's last is shorter, and the first needs no switch.
   EXPECT_EQ(bench.scheduler.stats().context_switches, 5U);
@@ -159,7 +157,7 @@ TEST(Scheduler, ASliceEndsAfterTheReferenceThatIsDue) {
   config.cpu.time_slice = ns(10);
   PaperTrace t = threads(2);
   for (const std::uint32_t tid : {1, 2}) t.run(1, tid, std::vector<Record>(4, load(page(0), 1000)));
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   EXPECT_EQ(bench.start().run(), ns(8000)) << "gaps longer than a slice are not lost with the CPU";
 }
 
@@ -168,7 +166,7 @@ TEST(Scheduler, ASliceStartsWhenTheSwitchIsOver) {
   config.cpu.time_slice = ns(10), config.context_switch = ns(100);
   PaperTrace t = threads(2);
   t.run(1, 1, hits(50)), t.run(1, 2, hits(50));
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   bench.start().run();
   EXPECT_LE(bench.scheduler.stats().context_switches, 10U);
 }
@@ -179,7 +177,7 @@ TEST(Scheduler, AThreadThatSleepsInTheKernelGivesItsCpuAway) {
     PaperTrace t;
     t.process(1), t.process(2);
     t.run(1, 1, {load(page(20))}), t.run(2, 1, hits(600));
-    Bench bench(config, t);
+    SchedulerBench bench(config, t);
     bench.kernel.faults_sleep = sleeps;
     EXPECT_EQ(bench.start({1, 2}).run(), sleeps ? ns(1) + kFault : ns(1) + kFault + ns(600));
   }
@@ -189,7 +187,7 @@ TEST(Scheduler, AThreadThatWakesWaitsForACpu) {
   PaperTrace t;
   t.process(1), t.process(2);
   t.run(1, 1, {load(page(20)), load(page(0))}), t.run(2, 1, hits(3000));
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   bench.kernel.faults_sleep = true;
   EXPECT_EQ(bench.start({1, 2}).run(), ns(1) + ns(3000) + ns(1));
 }
@@ -213,7 +211,7 @@ TEST(Scheduler, AKernelThreadTakesTimeFromItsCpu) {
   PaperTrace t;
   t.process(1);
   t.run(1, 1, hits(100));
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   bench.start();
   Daemon daemon(bench, ns(10));
   EXPECT_EQ(bench.run(), ns(140));
@@ -230,7 +228,7 @@ TEST(Scheduler, WhatAThreadDoesInItsOwnCallIsNotTakenFromItAgain) {
     TraceEvent& call = t.event(TraceEvent::Op::madvise);
     call.address = (kBase + kMiB).value, call.length = kPageBytes, call.advice = advice;
     t.run(1, 1, hits(10));
-    Bench bench(machine(1), t);
+    SchedulerBench bench(machine(1), t);
     bench.kernel.call_cost = ns(100);
     bench.start();
     Daemon daemon(bench, ns(50));
@@ -246,7 +244,7 @@ TEST(Scheduler, AForkedChildRunsAfterTheFork) {
   t.process(1);
   t.run(1, 1, hits(10)), t.fork(1, 2);
   t.run(2, 1, hits(200, 5)), t.run(1, 1, hits(100));
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   // The child's page is its own, and not there yet.
   EXPECT_EQ(bench.start().run(), ns(10) + kCall + ns(1) + kFault + ns(199));
   EXPECT_EQ(bench.refs(0), 110U);
@@ -258,7 +256,7 @@ TEST(Scheduler, ExecReplacesTheAddressSpace) {
   t.process(1);
   t.run(1, 1, hits(10)), t.event(Op::exec, 1), t.map(1, kBase, kGiB);
   t.run(1, 1, hits(10));
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   EXPECT_EQ(bench.start().run(), ns(10) + 2 * kCall + ns(1) + kFault + ns(9));
   EXPECT_EQ(bench.kernel.faults.size(), 1U);
 }
@@ -268,7 +266,7 @@ TEST(Scheduler, AThreadThatWasNeverAnnouncedIsCreatedWhenItsTurnComes) {
   t.process(1);
   t.run(1, 1, hits(10)), t.run(1, 7, hits(100)), t.event(Op::madvise, 1, 1);
   t.run(1, 9, hits(30)), t.event(Op::madvise, 1, 8);
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   EXPECT_EQ(bench.start().run(), ns(10) + ns(100) + kCall + ns(30) + kCall) << "met when thread 1 reads on";
 }
 
@@ -278,7 +276,7 @@ TEST(Scheduler, AProcessMayAppearInTheMiddleOfTheTrace) {
   t.run(1, 1, hits(10));
   t.process(5);
   t.run(5, 1, hits(100));
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   EXPECT_EQ(bench.start().run(), ns(10) + kCall + ns(1) + kFault + ns(99)) << "met when process 1 reads on";
   EXPECT_EQ(bench.kernel.process(5).mappings.size(), 1U);
 }
@@ -288,7 +286,7 @@ TEST(Scheduler, ThreadsAndProcessesExitButTheLastStaysForTheReport) {
   t.process(2);
   t.run(1, 1, hits(10)), t.run(1, 2, hits(10)), t.event(Op::thread_exit, 1, 2);
   t.event(Op::exit, 1), t.run(2, 1, hits(3000)), t.event(Op::exit, 2);
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   bench.start({1, 2}).run();
   EXPECT_TRUE(bench.kernel.process(1).has_exited);
   EXPECT_FALSE(bench.kernel.process(2).has_exited);
@@ -299,7 +297,7 @@ TEST(Scheduler, APidMayBeUsedAgain) {
   t.process(1);
   t.run(1, 1, hits(1)), t.fork(1, 2), t.run(2, 1, hits(10)), t.event(Op::exit, 2);
   t.run(1, 1, hits(9000)), t.fork(1, 2), t.run(2, 1, hits(10));
-  Bench bench(machine(2), t);
+  SchedulerBench bench(machine(2), t);
   bench.start().run();
   EXPECT_EQ(bench.refs(0) + bench.refs(1), 1U + 10 + 9000 + 10);
   EXPECT_EQ(bench.kernel.faults.size(), 2U);
@@ -309,20 +307,20 @@ TEST(Scheduler, RefusesReferencesOfNobody) {
   PaperTrace after_exit;
   after_exit.process(1), after_exit.process(2);
   after_exit.run(1, 1, hits(1)), after_exit.event(Op::exit, 1), after_exit.run(1, 1, hits(1));
-  EXPECT_THROW(Bench(machine(1), after_exit).start({1, 2}).run(), TraceError);
+  EXPECT_THROW(SchedulerBench(machine(1), after_exit).start({1, 2}).run(), TraceError);
   PaperTrace unknown;
   unknown.process(1), unknown.run(1, 1, hits(1)), unknown.run(9, 1, hits(1));
-  EXPECT_THROW(Bench(machine(1), unknown).start().run(), TraceError);
+  EXPECT_THROW(SchedulerBench(machine(1), unknown).start().run(), TraceError);
   PaperTrace gone = threads(2);  // what thread 1 does next waits for it
   gone.run(1, 2, hits(1)), gone.event(Op::thread_exit, 1, 2), gone.run(1, 2, hits(1)), gone.event(Op::madvise, 1);
-  EXPECT_THROW(Bench(machine(2), gone).start().run(), TraceError);
+  EXPECT_THROW(SchedulerBench(machine(2), gone).start().run(), TraceError);
 }
 
 TEST(Scheduler, ATruncatedTraceLeavesItsProcessAlive) {
   PaperTrace t;
   t.process(1);
   t.run(1, 1, hits(10)), t.event(Op::truncated, 1);
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   EXPECT_EQ(bench.start().run(), ns(10));
   EXPECT_FALSE(bench.kernel.process(1).has_exited);
 }
@@ -334,7 +332,7 @@ TEST(Scheduler, IdleThreadsSleepAndCostNoCycles) {
   t.process(1);
   t.run(1, 1, hits(10)), t.event(Op::idle, 1).value = 5000;
   t.run(1, 1, hits(10));
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   EXPECT_EQ(bench.start().run(), ns(5020));
   EXPECT_EQ(bench.scheduler.usage().at(1).cycles, 20U);
 }
@@ -346,11 +344,11 @@ TEST(Scheduler, FixedPaceStartsAnewAfterIdleTimeAndForAChild) {
   t.process(1);
   t.run(1, 1, hits(10)), t.event(Op::idle, 1).value = 5000;
   t.run(1, 1, hits(10));
-  EXPECT_EQ(Bench(config, t).start().run(), ns(90) + ns(5000) + ns(90));
+  EXPECT_EQ(SchedulerBench(config, t).start().run(), ns(90) + ns(5000) + ns(90));
   PaperTrace forks;
   forks.process(1);
   forks.run(1, 1, hits(100)), forks.fork(1, 2), forks.run(2, 1, hits(100));
-  Bench bench(config, forks);
+  SchedulerBench bench(config, forks);
   bench.kernel.fault_cost = {};
   EXPECT_EQ(bench.start().run(), ns(990) + kCall + ns(990));
 }
@@ -363,7 +361,7 @@ TEST(Scheduler, WithTimestampsAnEventWaitsForItsStamp) {
   TraceRun& run = t.run(1, 1, hits(10));
   run.begin_ns = 0, run.end_ns = 100;
   t.event(Op::madvise, 1).stamp_ns = 3000;
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   EXPECT_EQ(bench.start().run(), ns(6000) + kCall);
 }
 
@@ -375,7 +373,7 @@ TEST(Scheduler, StampsGoOnFromOnePassToTheNext) {
   t.process(1);
   TraceRun& run = t.run(1, 1, hits(10));
   run.begin_ns = 0, run.end_ns = 1000;
-  EXPECT_EQ(Bench(config, t).start().run(), ns(2 * 1000 + 900));
+  EXPECT_EQ(SchedulerBench(config, t).start().run(), ns(2 * 1000 + 900));
 }
 
 // --- repetitions, warm-up ---
@@ -387,7 +385,7 @@ TEST(Scheduler, RepeatsReferencesButNotEvents) {
   t.process(1);
   t.run(1, 1, hits(10)), t.event(Op::madvise, 1), t.event(Op::idle, 1).value = 100;
   t.run(1, 1, hits(10)), t.event(Op::exit, 1);
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   EXPECT_EQ(bench.start().run(), 3 * ns(20 + 100) + kCall);
   EXPECT_EQ(bench.kernel.calls.size(), 1U);
   EXPECT_EQ(bench.refs(0), 60U);
@@ -400,7 +398,7 @@ TEST(Scheduler, TheWarmUpEndsBetweenTwoReferences) {
     config.replay.warmup = warmup;
     PaperTrace t = threads(2);
     t.run(1, 1, hits(100)), t.run(1, 2, hits(200)), t.run(1, 1, hits(100));
-    Bench bench(config, t);
+    SchedulerBench bench(config, t);
     unsigned calls = 0;
     bench.scheduler.on_warmup = [&] {
       ++calls;
@@ -415,7 +413,7 @@ TEST(Scheduler, TheWarmUpEndsBetweenTwoReferences) {
 TEST(Scheduler, WithoutReferencesTheEndComesAtOnce) {
   PaperTrace t;
   t.process(1);
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   bool ended = false;
   bench.scheduler.on_end = [&] { ended = true; };
   bench.prepare();
@@ -428,7 +426,7 @@ TEST(Scheduler, EventsBeforeTheFirstReferenceTakeNoTime) {
   PaperTrace t = threads(2);
   t.fork(1, 2), t.fork(1, 3), t.event(Op::exit, 3);
   t.run(2, 1, {load(page(0))});
-  Bench bench(machine(1), t);
+  SchedulerBench bench(machine(1), t);
   EXPECT_EQ(bench.start().run(), ns(1) + kFault);
   EXPECT_TRUE(bench.kernel.process(3).has_exited);
   EXPECT_TRUE(bench.kernel.calls.empty());
@@ -441,7 +439,7 @@ TEST(Scheduler, PutsWhatWasTouchedInPlace) {
   t.process(1);
   t.edit_info().resident->emplace(1, std::vector<VirtRange>{{page(2), page(4)}});
   t.run(1, 1, {load(page(2)), load(page(3)), load(page(4))});
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   bench.prepare();
   EXPECT_EQ(bench.run(), ns(3) + kFault);
 }
@@ -453,7 +451,7 @@ TEST(Scheduler, PutsWholeMappingsInPlaceOnDemand) {
   t.process(1, kBase, 16 * kPageBytes);
   t.fork(1, 2);
   t.run(1, 1, hits(5, 15)), t.run(2, 1, hits(5, 7));
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   bench.prepare();
   EXPECT_EQ(bench.run(), ns(10));
   EXPECT_TRUE(bench.kernel.faults.empty());
@@ -468,7 +466,7 @@ TEST(Scheduler, EachProcessIsChargedWhatItsThreadsUsed) {
   PaperTrace t;
   t.process(1), t.process(2);
   t.run(1, 1, hits(300)), t.run(2, 1, {load(page(0)), load(page(1)), load(page(2), 500)});
-  Bench bench(config, t);
+  SchedulerBench bench(config, t);
   bench.start({1, 2}).run();
   const auto usage = bench.scheduler.usage();
   const MmuStats& mmu = bench.mmus[0]->stats();

@@ -4,21 +4,16 @@
 
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
 using std::chrono::nanoseconds;
-using test::BenchConfig;
-using test::KernelBench;
-using test::Signal;
 
-constexpr std::uint64_t kBase = 0x10000000;  // 2 MiB aligned
-
-Vma anon(std::uint64_t start, std::uint64_t pages, std::uint32_t flags = Vma::kRead | Vma::kWrite) {
+Vma anon(VirtAddr start, std::uint64_t pages, std::uint32_t flags = Vma::kRead | Vma::kWrite) {
   Vma vma;
-  vma.range = {{start}, {start + pages * kPageBytes}};
+  vma.range = {start, start + pages * kPageBytes};
   vma.flags = flags;
-  vma.pgoff = start >> kPageShift;
+  vma.pgoff = start.value >> kPageShift;
   vma.mapping = kUnnamed;
   return vma;
 }
@@ -30,12 +25,12 @@ struct AddressSpaces : testing::Test {
 
 TEST_F(AddressSpaces, FindsTheVmaThatContainsOrFollows) {
   mm.add(anon(kBase, 2));
-  EXPECT_EQ(mm.find({kBase - 1}), nullptr);
-  EXPECT_NE(mm.find({kBase}), nullptr);
-  EXPECT_NE(mm.find({kBase + 2 * kPageBytes - 1}), nullptr);
-  EXPECT_EQ(mm.find({kBase + 2 * kPageBytes}), nullptr);
-  EXPECT_EQ(mm.first_ending_above({0})->range.start.value, kBase);
-  EXPECT_EQ(mm.first_ending_above({kBase + 2 * kPageBytes}), nullptr);
+  EXPECT_EQ(mm.find(kBase - 1), nullptr);
+  EXPECT_NE(mm.find(kBase), nullptr);
+  EXPECT_NE(mm.find(kBase + 2 * kPageBytes - 1), nullptr);
+  EXPECT_EQ(mm.find(kBase + 2 * kPageBytes), nullptr);
+  EXPECT_EQ(mm.first_ending_above({0})->range.start, kBase);
+  EXPECT_EQ(mm.first_ending_above(kBase + 2 * kPageBytes), nullptr);
 }
 
 TEST_F(AddressSpaces, AdjacentEqualMappingsMerge) {
@@ -47,8 +42,8 @@ TEST_F(AddressSpaces, AdjacentEqualMappingsMerge) {
   Vma* all = mm.add(anon(kBase + kPageBytes, 1), &merged);
   EXPECT_TRUE(merged);
   EXPECT_EQ(mm.vmas().size(), 1U);
-  EXPECT_EQ(all->range, (VirtRange{{kBase}, {kBase + 3 * kPageBytes}}));
-  EXPECT_EQ(mm.mappings()[all->mapping].name, "anon-10000000");
+  EXPECT_EQ(all->range, (VirtRange{kBase, kBase + 3 * kPageBytes}));
+  EXPECT_EQ(mm.mappings()[all->mapping].name, "anon-100000000");
 }
 
 TEST_F(AddressSpaces, WhatDiffersDoesNotMerge) {
@@ -70,7 +65,7 @@ TEST_F(AddressSpaces, DifferentAnonVmasStayApartAndOneOfThemIsTakenOver) {
   mm.add(a), mm.add(c);
   Vma* joined = mm.add(b);
   EXPECT_EQ(mm.vmas().size(), 2U);
-  EXPECT_EQ(joined->anon_vma, joined->range.start.value == kBase ? 1U : 2U);
+  EXPECT_EQ(joined->anon_vma, joined->range.start == kBase ? 1U : 2U);
 }
 
 TEST_F(AddressSpaces, NamedMappingsStayApart) {
@@ -82,7 +77,7 @@ TEST_F(AddressSpaces, NamedMappingsStayApart) {
 
 TEST_F(AddressSpaces, FlagsCutAndMergeAgain) {
   mm.add(anon(kBase, 10));
-  const VirtRange middle{{kBase + 3 * kPageBytes}, {kBase + 5 * kPageBytes}};
+  const VirtRange middle{kBase + 3 * kPageBytes, kBase + 5 * kPageBytes};
   Vma& whole = *mm.find(middle.start);
   const std::uint32_t flags = whole.flags;
   EXPECT_FALSE(mm.change_flags(whole, middle, flags | Vma::kHugePage).merged);
@@ -106,8 +101,8 @@ TEST_F(AddressSpaces, AnUntouchedVmaDoesNotTakeATouchedPartIn) {
   Vma touched = anon(kBase + kPageBytes, 1, Vma::kRead);
   touched.anon_vma = touched.own_anon_vma = 1;
   mm.add(anon(kBase, 1)), mm.add(touched);
-  Vma& part = *mm.find({kBase + kPageBytes});
-  EXPECT_FALSE(mm.change_flags(part, part.range, mm.find({kBase})->flags).merged);
+  Vma& part = *mm.find(kBase + kPageBytes);
+  EXPECT_FALSE(mm.change_flags(part, part.range, mm.find(kBase)->flags).merged);
   EXPECT_EQ(mm.vmas().size(), 2U);
 }
 
@@ -123,25 +118,25 @@ TEST_F(AddressSpaces, TheHeapGrowsUpwardsOnly) {
 }
 
 TEST_F(AddressSpaces, TheStackGrowsWithinItsRoom) {
-  mm.stack_room = {{kBase}, {kBase + 100 * kPageBytes}};
+  mm.stack_room = {kBase, kBase + 100 * kPageBytes};
   mm.add(anon(kBase + 98 * kPageBytes, 2, Vma::kRead | Vma::kWrite | Vma::kGrowsDown));
-  EXPECT_EQ(mm.expand_stack({kBase - 1}), nullptr);
-  Vma* stack = mm.expand_stack({kBase + 50 * kPageBytes + 8});
+  EXPECT_EQ(mm.expand_stack(kBase - 1), nullptr);
+  Vma* stack = mm.expand_stack(kBase + 50 * kPageBytes + 8);
   ASSERT_NE(stack, nullptr);
-  EXPECT_EQ(stack->range, (VirtRange{{kBase + 50 * kPageBytes}, {kBase + 100 * kPageBytes}}));
+  EXPECT_EQ(stack->range, (VirtRange{kBase + 50 * kPageBytes, kBase + 100 * kPageBytes}));
   EXPECT_EQ(stack->pgoff, stack->range.start.value >> kPageShift);
-  EXPECT_EQ(mm.find({kBase + 60 * kPageBytes}), stack);
+  EXPECT_EQ(mm.find(kBase + 60 * kPageBytes), stack);
 }
 
 TEST_F(AddressSpaces, OnlyAGrowingVmaGrows) {
-  mm.stack_room = {{kBase}, {kBase + 100 * kPageBytes}};
+  mm.stack_room = {kBase, kBase + 100 * kPageBytes};
   mm.add(anon(kBase + 98 * kPageBytes, 2));
-  EXPECT_EQ(mm.expand_stack({kBase + 50 * kPageBytes}), nullptr);
+  EXPECT_EQ(mm.expand_stack(kBase + 50 * kPageBytes), nullptr);
 }
 
 TEST_F(AddressSpaces, FreeRoomIsFoundFromTheTop) {
   const VirtAddr top = mm.find_free(kPageBytes, kPageBytes);
-  mm.add(anon(top.value, 1));
+  mm.add(anon(top, 1));
   EXPECT_EQ(mm.find_free(kPageBytes, kPageBytes), top - kPageBytes);
   EXPECT_EQ(mm.find_free(kPageBytes, kHugeBytes).value % kHugeBytes, 0U);
 }
@@ -167,16 +162,16 @@ TEST_F(AddressSpaces, AVmaWriterWaitsForItsReadersAndKeepsNewOnesOut) {
 }
 
 TEST_F(AddressSpaces, WaitsForAPageTableCountAsStallsOfTheCollapse) {
-  mm.lock_pte_table({kBase}, LockOwner::khugepaged);
-  EXPECT_TRUE(mm.pte_table_locked({kBase + kHugeBytes - 1}));
-  EXPECT_FALSE(mm.pte_table_locked({kBase + kHugeBytes}));
-  EXPECT_EQ(mm.locked_pte_table_in({{kBase - kPageBytes}, {kBase + kPageBytes}}), VirtAddr{kBase});
-  EXPECT_FALSE(mm.locked_pte_table_in({{kBase - kPageBytes}, {kBase}}));
+  mm.lock_pte_table(kBase, LockOwner::khugepaged);
+  EXPECT_TRUE(mm.pte_table_locked(kBase + kHugeBytes - 1));
+  EXPECT_FALSE(mm.pte_table_locked(kBase + kHugeBytes));
+  EXPECT_EQ(mm.locked_pte_table_in({kBase - kPageBytes, kBase + kPageBytes}), kBase);
+  EXPECT_FALSE(mm.locked_pte_table_in({kBase - kPageBytes, kBase}));
   Signal granted(bench.queue);
   TimedRwLock::Waiter waiter{.granted = &granted.event, .owner = LockOwner::fault};
-  mm.wait_pte_table({kBase + 8}, waiter);
+  mm.wait_pte_table(kBase + 8, waiter);
   bench.wait(nanoseconds(9));
-  mm.unlock_pte_table({kBase});
+  mm.unlock_pte_table(kBase);
   bench.wait(nanoseconds(1));
   EXPECT_EQ(granted.at, Time(nanoseconds(9)));
   EXPECT_EQ(bench.stats().stall.collapse_ns.sum(), 9U);
@@ -246,7 +241,7 @@ TEST_P(Eligibility, RegularFilesNeedABlockOfTheFileAtABlockOfMemory) {
 
 TEST_P(Eligibility, AWholeAlignedBlockMustFitExceptInAFault) {
   Vma askew = good();
-  askew.range = {{kBase + kPageBytes}, {kBase + kHugeBytes + kPageBytes}};
+  askew.range = {kBase + kPageBytes, kBase + kHugeBytes + kPageBytes};
   EXPECT_FALSE(allowed(askew));
   askew.range.end += kHugeBytes;
   EXPECT_TRUE(allowed(askew));
@@ -266,4 +261,4 @@ TEST_P(Eligibility, AnAnonVmaIsNeededExceptInAFault) {
 INSTANTIATE_TEST_SUITE_P(Versions, Eligibility, testing::Values("6.1", "6.12"));
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

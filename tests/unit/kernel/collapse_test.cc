@@ -6,16 +6,6 @@
 namespace collapsar::test {
 namespace {
 
-constexpr VirtAddr kBase{1ULL << 40};
-constexpr VirtAddr at(std::uint64_t page) { return kBase + page * kPageBytes; }
-
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
-  return config;
-}
-
 // One process with one eligible range at kBase, under the rules of a kernel version.
 class Collapsing : public testing::TestWithParam<const char*> {
  protected:

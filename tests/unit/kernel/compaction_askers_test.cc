@@ -14,8 +14,8 @@ struct HugeFault {
   CompactionBench b;
   TaskId task = b.process();
   HugeFault(ThpDefrag defrag, bool madvised, const FragmentationConfig& pieces) : b(pieces, config_of(defrag)) {
-    b.map(task, kHeap.value, kHugeBytes);
-    if (madvised) b.call(KernelBench::advice(task, Advice::hugepage, kHeap.value, kHugeBytes));
+    b.map(task, kHeap, kHugeBytes);
+    if (madvised) b.call(KernelBench::advice(task, Advice::hugepage, kHeap, kHugeBytes));
     b.touch(task, kHeap);
   }
   static BenchConfig config_of(ThpDefrag defrag) {

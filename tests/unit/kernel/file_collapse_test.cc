@@ -7,20 +7,15 @@
 #include "models/kernel/observer.h"
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
-using test::BenchConfig;
-using test::KernelBench;
-using test::Signal;
 using Op = KernelBench::Op;
 
-constexpr std::uint64_t kBase = 1ULL << 40;
 constexpr FileId kFile = 7;
-constexpr VirtAddr at(std::uint64_t page) { return {kBase + page * kPageBytes}; }
 constexpr VirtRange pages(std::uint64_t first, std::uint64_t count) { return {at(first), at(first + count)}; }
 
-struct Watcher : KernelObserver {
+struct ScansOfFiles : KernelObserver {
   void file_scanned(const FileScan& scan) override { scans.push_back(scan); }
   void pte_mapped(const AddressSpace&, VirtAddr, bool, ScanResult result) override { mapped.push_back(result); }
   void busy(const AddressSpace&, bool write) override { busy_writes += write; }
@@ -29,17 +24,15 @@ struct Watcher : KernelObserver {
   unsigned busy_writes = 0;
 };
 
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
+BenchConfig config_with_shmem(const std::string& version) {
+  BenchConfig config = config_for(version);
   config.kernel.thp.shmem_enabled = ShmemEnabled::always;
   config.kernel.thp.at_fault = false;  // shared memory comes in small pages
   return config;
 }
 
 struct FileCollapseTest : testing::TestWithParam<const char*> {
-  explicit FileCollapseTest(BenchConfig config = config_for(GetParam())) : bench(config) {
+  explicit FileCollapseTest(BenchConfig config = config_with_shmem(GetParam())) : bench(config) {
     bench.kernel.context().observer = &watcher;
   }
   ~FileCollapseTest() override { bench.kernel.check(); }
@@ -57,7 +50,7 @@ struct FileCollapseTest : testing::TestWithParam<const char*> {
     r.prot = Vma::kRead | Vma::kExec;
     bench.call(r);
   }
-  FileId file() { return mm.find({kBase})->file; }
+  FileId file() { return mm.find(kBase)->file; }
   ScanResult collapse(LockOwner owner = LockOwner::khugepaged, std::uint64_t first = 0) {
     request.mm = &mm;
     request.base = at(first);
@@ -72,19 +65,19 @@ struct FileCollapseTest : testing::TestWithParam<const char*> {
     return request.result;
   }
   int advise_collapse(std::uint64_t first = 0, std::uint64_t count = kHugePages) {
-    SyscallRequest r = KernelBench::advice(task, Advice::collapse, at(first).value, count * kPageBytes);
+    SyscallRequest r = KernelBench::advice(task, Advice::collapse, at(first), count * kPageBytes);
     bench.call(r);
     return r.error;
   }
   void page_out(std::uint64_t first, std::uint64_t count) {
-    bench.call(KernelBench::advice(task, Advice::pageout, at(first).value, count * kPageBytes));
+    bench.call(KernelBench::advice(task, Advice::pageout, at(first), count * kPageBytes));
     bench.wait(std::chrono::milliseconds(1));
   }
   bool has_table(std::uint64_t first = 0) { return mm.table().pmd_is_table(at(first)); }
   bool is_huge(std::uint64_t first = 0) { return mm.table().pmd_is_huge(at(first)); }
 
   KernelBench bench;
-  Watcher watcher;
+  ScansOfFiles watcher;
   TaskId task = bench.process();
   AddressSpace& mm = bench.mm(task);
   FileCollapse::Request request;
@@ -252,7 +245,7 @@ TEST_P(FileCollapseTest, CuttingAHugePageOnlyUnmapsIt) {
   map_shared(kHugeBytes);
   bench.touch(task, at(0));
   ASSERT_EQ(advise_collapse(), 0);
-  bench.call(KernelBench::advice(task, Advice::dontneed, at(9).value, kPageBytes));
+  bench.call(KernelBench::advice(task, Advice::dontneed, at(9), kPageBytes));
   EXPECT_FALSE(is_huge());
   EXPECT_EQ(mm.file_rss, 0U);
   EXPECT_EQ(bench.stats().vmstat.thp_split_pmd, 1U);
@@ -302,15 +295,15 @@ INSTANTIATE_TEST_SUITE_P(Versions, FileCollapseTest, testing::Values("6.1", "6.1
 
 struct HugeShmemFault : testing::TestWithParam<const char*> {
   static BenchConfig config() {
-    BenchConfig config = config_for(GetParam());
+    BenchConfig config = config_with_shmem(GetParam());
     config.kernel.thp.at_fault = true;
     return config;
   }
-  VirtRange map(std::uint64_t start, std::uint64_t bytes) {
+  VirtRange map(VirtAddr start, std::uint64_t bytes) {
     SyscallRequest r = KernelBench::request(Op::mmap, task, start, bytes);
     r.map_flags = KernelBench::kSharedAnon;
     bench.call(r);
-    return {{start}, {start + bytes}};
+    return {start, start + bytes};
   }
   KernelBench bench{config()};
   TaskId task = bench.process();
@@ -340,12 +333,12 @@ TEST_P(HugeShmemFault, AMappingThatIsAskewGetsPtesOfTheHugePageOn61AndSmallPages
 }
 
 TEST_P(HugeShmemFault, TheModeDecides) {
-  const auto is_huge_with = [&](ShmemEnabled mode, std::uint64_t start, std::uint64_t bytes, bool advised) {
+  const auto is_huge_with = [&](ShmemEnabled mode, VirtAddr start, std::uint64_t bytes, bool advised) {
     bench.kernel.config().thp.shmem_enabled = mode;
     map(start, bytes);
     if (advised) bench.call(KernelBench::advice(task, Advice::hugepage, start, bytes));
-    bench.touch(task, {start});
-    const bool huge = mm.table().pmd_is_huge({start});
+    bench.touch(task, start);
+    const bool huge = mm.table().pmd_is_huge(start);
     bench.call(KernelBench::request(Op::munmap, task, start, bytes));
     return huge;
   };
@@ -361,4 +354,4 @@ TEST_P(HugeShmemFault, TheModeDecides) {
 INSTANTIATE_TEST_SUITE_P(Versions, HugeShmemFault, testing::Values("6.1", "6.12"));
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

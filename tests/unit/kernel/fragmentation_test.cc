@@ -45,7 +45,7 @@ TEST(Fragmentation, PageCacheOfOthersGoesWhenMemoryIsShort) {
   const TaskId task = b.process();
   const std::uint64_t bytes = 20 * kMiB;  // less than a tenth of the memory is free
   ASSERT_LT(b.memory.free_pages() * kPageBytes, bytes);
-  b.touch_all(task, b.map(task, kHeap.value, bytes));
+  b.touch_all(task, b.map(task, kHeap, bytes));
   EXPECT_EQ(b.mm(task).anon_rss, bytes / kPageBytes);
   EXPECT_GT(b.vm().pgsteal_kswapd + b.vm().pgsteal_direct, 0U);
 }

@@ -5,22 +5,10 @@
 #include "tests/support/kernel_bench.h"
 #include "tests/support/versions.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
-using test::BenchConfig;
-using test::KernelBench;
-using test::Signal;
 using Op = KernelBench::Op;
-
-constexpr std::uint64_t kBase = 0x40000000;
-
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
-  return config;
-}
 
 class HugeZero : public testing::TestWithParam<const char*> {
  protected:
@@ -28,8 +16,8 @@ class HugeZero : public testing::TestWithParam<const char*> {
   TaskId reader(std::uint32_t pid) {
     const TaskId task = b.process(pid);
     b.map(task, kBase, kHugeBytes);
-    b.touch(task, {kBase}, Access::read);
-    EXPECT_TRUE(b.entry(task, {kBase}).huge() && b.entry(task, {kBase}).zero_page());
+    b.touch(task, kBase, Access::read);
+    EXPECT_TRUE(b.entry(task, kBase).huge() && b.entry(task, kBase).zero_page());
     return task;
   }
   void exit(TaskId task) { b.call(KernelBench::request(Op::exit, task)); }
@@ -52,7 +40,7 @@ TEST_P(HugeZero, IsMadeOnceForAll) {
   EXPECT_FALSE(exists());
   const TaskId first = reader(1), second = reader(2);
   EXPECT_EQ(made(), 1U);
-  EXPECT_EQ(b.entry(first, {kBase}).pfn(), b.entry(second, {kBase}).pfn());
+  EXPECT_EQ(b.entry(first, kBase).pfn(), b.entry(second, kBase).pfn());
 }
 
 TEST_P(HugeZero, StaysWithoutUsersUntilMemoryIsShort) {
@@ -69,7 +57,7 @@ TEST_P(HugeZero, IsMadeAnewAfterwards) {
   const TaskId again = reader(2);
   EXPECT_EQ(made(), 2U);
   EXPECT_EQ(press(), 0U);
-  EXPECT_TRUE(b.entry(again, {kBase}).zero_page());
+  EXPECT_TRUE(b.entry(again, kBase).zero_page());
 }
 
 TEST_P(HugeZero, IsHeldByAProcessThatNoLongerMapsIt) {
@@ -83,7 +71,7 @@ TEST_P(HugeZero, IsHeldByAProcessThatNoLongerMapsIt) {
 TEST_P(HugeZero, IsHeldOnceHoweverOftenItIsMapped) {
   const TaskId task = reader(1);
   b.map(task, kBase + 4 * kHugeBytes, kHugeBytes);
-  b.touch(task, {kBase + 4 * kHugeBytes}, Access::read);
+  b.touch(task, kBase + 4 * kHugeBytes, Access::read);
   exit(task);
   EXPECT_EQ(press(), kHugePages);
 }
@@ -92,7 +80,7 @@ TEST_P(HugeZero, IsHeldByAChild) {
   const TaskId parent = reader(1), child = b.fork(parent, 2);
   exit(parent);
   EXPECT_EQ(press(), 0U);
-  EXPECT_TRUE(b.entry(child, {kBase}).zero_page());
+  EXPECT_TRUE(b.entry(child, kBase).zero_page());
   exit(child);
   EXPECT_EQ(press(), kHugePages);
 }
@@ -107,10 +95,10 @@ TEST_P(HugeZero, IsLetGoOfByExec) {
 TEST_P(HugeZero, StaysWhilePagesComeFreeOtherwise) {
   exit(reader(1));
   const TaskId task = b.process(2);
-  b.map(task, 2 * kBase, 4 * kMiB);
-  b.call(KernelBench::advice(task, Advice::nohugepage, 2 * kBase, 4 * kMiB));
-  b.touch_all(task, {{2 * kBase}, {2 * kBase + 4 * kMiB}});
-  b.call(KernelBench::advice(task, Advice::cold, 2 * kBase, 4 * kMiB));
+  b.map(task, kBase + kGiB, 4 * kMiB);
+  b.call(KernelBench::advice(task, Advice::nohugepage, kBase + kGiB, 4 * kMiB));
+  b.touch_all(task, {kBase + kGiB, kBase + kGiB + 4 * kMiB});
+  b.call(KernelBench::advice(task, Advice::cold, kBase + kGiB, 4 * kMiB));
   EXPECT_GT(press(), 0U);
   b.wait(std::chrono::milliseconds(1));  // until the rest is written
   EXPECT_TRUE(exists());
@@ -119,4 +107,4 @@ TEST_P(HugeZero, StaysWhilePagesComeFreeOtherwise) {
 INSTANTIATE_TEST_SUITE_P(Kernels, HugeZero, testing::Values("6.1", "6.12"));
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

@@ -8,16 +8,13 @@
 #include "sim/core/random.h"
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
-using test::BenchConfig;
-using test::KernelBench;
 using Op = KernelBench::Op;
 
-constexpr std::uint64_t kBase = 0x10000000;  // 2 MiB aligned
 constexpr std::uint64_t kArea = 8 * kHugePages;
 
 TEST(Kernel, RefusesAnUnknownVersion) {
@@ -76,7 +73,7 @@ class Driver {
   void fault() {
     fault_ = {.task = task_,
               .cpu = 0,
-              .va = {kBase + random_.below(kArea * kPageBytes)},
+              .va = kBase + random_.below(kArea * kPageBytes),
               .access = random_.chance(0.7) ? Access::write : Access::read,
               .done = &next_};
     bench_.kernel.faults().handle_fault(fault_);
@@ -90,7 +87,7 @@ class Driver {
     const bool ends_image = call_.op == Op::exit || call_.op == Op::exec;
     if (ends_image && bench_.kernel.processes().of(task_).tasks.size() > 1) {
       call_.op = Op::mmap;
-      call_.address = kBase;
+      call_.address = kBase.value;
       call_.length = kArea * kPageBytes;
     }
     forked_ = call_.op == Op::fork;
@@ -108,17 +105,17 @@ class Driver {
                                   Advice::hugepage,      Advice::nohugepage,    Advice::willneed, Advice::collapse,
                                   Advice::populate_read, Advice::populate_write};
     const bool is_aligned = random_.chance(0.5);
-    const std::uint64_t address = kBase + random_.below(kArea) * kPageBytes;
-    const std::uint64_t target = kBase + (kArea + random_.below(kArea)) * kPageBytes;
+    const VirtAddr address = kBase + random_.below(kArea) * kPageBytes;
+    const VirtAddr target = kBase + (kArea + random_.below(kArea)) * kPageBytes;
     call_ = KernelBench::request(
-        kOps[random_.below(std::size(kOps))], task_, is_aligned ? huge_base({address}).value : address,
+        kOps[random_.below(std::size(kOps))], task_, is_aligned ? huge_base(address) : address,
         is_aligned ? kHugeBytes * (1 + random_.below(2)) : (1 + random_.below(2 * kHugePages)) * kPageBytes);
     if (random_.chance(0.2)) call_.map_flags = KernelBench::kSharedAnon;
     if (random_.chance(0.2)) call_.map_flags = 2, call_.file = 1 + random_.below(2), call_.name = "/f";  // MAP_PRIVATE
     if (random_.chance(0.3)) call_.prot = std::uint32_t(random_.below(4));
     if (call_.op == Op::mlock) call_.length = 3 * kPageBytes;
     call_.advice = std::uint32_t(kAdvice[random_.below(std::size(kAdvice))]);
-    call_.new_address = random_.chance(0.5) ? huge_base({target}).value : target;
+    call_.new_address = (random_.chance(0.5) ? huge_base(target) : target).value;
     call_.new_length = call_.length;
   }
 
@@ -140,7 +137,7 @@ class Driver {
   Event next_ = event<&Driver::next>(this, "test.driver", Phase::cpu);
 };
 
-BenchConfig config_of(int seed, const char* version) {
+BenchConfig config_of_mix(int seed, const char* version) {
   BenchConfig config;
   config.memory = Bytes{(seed % 2 ? 28 : 128) * kMiB};  // every other one is short of memory
   config.swap.size = Bytes{128 * kMiB};
@@ -157,7 +154,7 @@ struct AnyMix : testing::TestWithParam<std::tuple<int, const char*>> {};
 
 TEST_P(AnyMix, KeepsEveryLaw) {
   const auto [seed, version] = GetParam();
-  KernelBench bench(config_of(seed, version));
+  KernelBench bench(config_of_mix(seed, version));
   bench.kernel.start();
   Mix mix{.bench = bench, .random = Random(std::uint64_t(seed), "any mix"), .actions_left = 3000, .threads = {}};
   const TaskId first = bench.process();
@@ -178,4 +175,4 @@ TEST_P(AnyMix, KeepsEveryLaw) {
 INSTANTIATE_TEST_SUITE_P(Seeds, AnyMix, testing::Combine(testing::Range(0, 12), testing::Values("6.1", "6.12")));
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

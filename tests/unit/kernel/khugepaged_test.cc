@@ -6,15 +6,6 @@
 namespace collapsar::test {
 namespace {
 
-constexpr VirtAddr kBase{1ULL << 40};
-
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
-  return config;
-}
-
 class KhugepagedTest : public testing::TestWithParam<const char*> {
  protected:
   KhugepagedTest() { config = config_for(GetParam()); }

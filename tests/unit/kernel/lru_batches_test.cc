@@ -5,22 +5,8 @@
 #include "tests/support/layout.h"
 #include "tests/support/versions.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
-
-using test::BenchConfig;
-using test::KernelBench;
-
-constexpr std::uint64_t kBase = 0x10000000;  // 2 MiB aligned
-
-VirtAddr at(std::uint64_t page) { return {kBase + page * kPageBytes}; }
-
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::never;
-  return config;
-}
 
 // A process with 1 MiB of memory that faults on whichever CPU is asked for.
 class Batches : public testing::TestWithParam<const char*> {
@@ -38,7 +24,7 @@ class Batches : public testing::TestWithParam<const char*> {
   bool has_generations() { return bench.kernel.context().rules.multi_gen_lru; }
   std::uint64_t listed() { return bench.kernel.reclaim().lru_pages(); }
 
-  KernelBench bench{config_for(GetParam())};
+  KernelBench bench{config_for(GetParam(), ThpEnabled::never)};
   TaskId task = bench.process();
 };
 
@@ -69,7 +55,7 @@ TEST_P(Batches, BelongToOneCpuEach) {
 
 TEST_P(Batches, AreDrainedByAHugePage) {
   test::Layout layout(bench, task);
-  Vma& vma = layout.vma({4 * kBase}, kHugeBytes);
+  Vma& vma = layout.vma(kBase + kGiB, kHugeBytes);
   touch(0);
   const Pfn head = *bench.memory.allocate(kHugeOrder, MigrateType::movable, FrameUse::anon);
   bench.kernel.rmap().map_new_huge(bench.mm(task), vma, vma.range.start, head, Pte::make(head, test::Layout::kWarm));
@@ -88,7 +74,7 @@ TEST_P(Batches, HaveNothingOfTheTimeBeforeTime0) {
 TEST_P(Batches, AreDrainedByAdviceThatLooksAtPages) {
   for (const Advice advice : {Advice::cold, Advice::pageout, Advice::free, Advice::dontneed, Advice::willneed}) {
     touch(0);
-    bench.call(KernelBench::advice(task, advice, at(100).value, kPageBytes));
+    bench.call(KernelBench::advice(task, advice, at(100), kPageBytes));
     EXPECT_EQ(batches().pages(), 0U) << int(advice);
     bench.call(KernelBench::advice(task, Advice::dontneed, kBase, kHugeBytes));
   }
@@ -96,10 +82,10 @@ TEST_P(Batches, AreDrainedByAdviceThatLooksAtPages) {
 
 TEST_P(Batches, AreDrainedByLockingAndUnlocking) {
   touch(0);
-  bench.call(KernelBench::request(KernelBench::Op::mlock, task, at(1).value, kPageBytes));
+  bench.call(KernelBench::request(KernelBench::Op::mlock, task, at(1), kPageBytes));
   EXPECT_TRUE(frame(0).is(Frame::kLru));
   EXPECT_TRUE(frame(1).in_batch) << "read in afterwards";
-  bench.call(KernelBench::request(KernelBench::Op::munlock, task, at(1).value, kPageBytes));
+  bench.call(KernelBench::request(KernelBench::Op::munlock, task, at(1), kPageBytes));
   EXPECT_TRUE(frame(1).is(Frame::kLru));
 }
 
@@ -181,4 +167,4 @@ TEST_P(Batches, AreMarkedByPopulate) {
 INSTANTIATE_TEST_SUITE_P(Kernels, Batches, testing::Values("6.1", "6.12"));
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

@@ -3,11 +3,10 @@
 #include "models/kernel/syscalls.h"
 #include "tests/support/syscalls_fixture.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
 using std::chrono::microseconds;
-using namespace test;
 using Op = KernelBench::Op;
 
 struct Madvise : SyscallsTest {};
@@ -20,12 +19,12 @@ TEST_F(Madvise, DontNeedZapsUnderTheReadLock) {
   touched(10);
   EXPECT_EQ(bench.call(advice(Advice::dontneed, 10)), costs.syscall_entry + 10 * costs.zap_page);
   EXPECT_EQ(mm.anon_rss, 0U);
-  EXPECT_NE(mm.find({kBase}), nullptr);
+  EXPECT_NE(mm.find(kBase), nullptr);
 }
 
 TEST_P(MadviseHuge, DontNeedOfAWholeHugePageSplitsNothing) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   EXPECT_EQ(bench.call(advice(Advice::dontneed, kHugePages)), costs.syscall_entry + costs.zap_huge);
   EXPECT_EQ(bench.stats().vmstat.thp_split_pmd, 0U);
   EXPECT_EQ(mm.anon_rss, 0U);
@@ -33,7 +32,7 @@ TEST_P(MadviseHuge, DontNeedOfAWholeHugePageSplitsNothing) {
 
 TEST_P(MadviseHuge, DontNeedOfAPartSplitsThePmd) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   EXPECT_EQ(bench.call(advice(Advice::dontneed, 1)), costs.syscall_entry + costs.zap_page + costs.split_pmd);
   EXPECT_EQ(bench.stats().vmstat.thp_split_pmd, 1U);
   EXPECT_EQ(mm.anon_rss, kHugePages - 1);
@@ -51,7 +50,7 @@ TEST_F(Madvise, FreeMakesPagesCleanOldAndDroppable) {
 
 TEST_P(MadviseHuge, FreeOfAPartSplitsTheHugePageFirst) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   bench.call(advice(Advice::free, 5));
   EXPECT_EQ(bench.stats().vmstat.thp_split_page, 1U);
   EXPECT_EQ(bench.stats().vmstat.pglazyfree, 5U);
@@ -60,7 +59,7 @@ TEST_P(MadviseHuge, FreeOfAPartSplitsTheHugePageFirst) {
 
 TEST_P(MadviseHuge, FreeOfAWholeHugePageKeepsIt) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   bench.call(advice(Advice::free, kHugePages));
   EXPECT_EQ(mm.huge_pages, 1U);
   EXPECT_FALSE(entry(0).dirty() || entry(0).accessed());
@@ -86,7 +85,7 @@ TEST_F(Madvise, PageOutSwapsAndWillNeedReadsBack) {
   EXPECT_EQ(bench.kernel.swap_cache().pages(), 8U);
   EXPECT_EQ(mm.swap_entries, 8U);
   bench.kernel.check();
-  bench.touch_all(task, {{kBase}, {kBase + 8 * kPageBytes}});
+  bench.touch_all(task, {kBase, kBase + 8 * kPageBytes});
   EXPECT_EQ(mm.anon_rss, 8U);
   EXPECT_EQ(bench.kernel.swap_cache().pages(), 0U);
 }
@@ -115,11 +114,11 @@ TEST_F(Madvise, PopulateReadMapsTheZeroPage) {
 TEST_F(Madvise, HugePageAdviceCutsTheVmaAndIsTakenBack) {
   touched(4);
   EXPECT_EQ(bench.call(advice(Advice::hugepage, 2)), costs.syscall_entry + costs.vma_change);
-  EXPECT_TRUE(mm.find({kBase})->is(Vma::kHugePage));
+  EXPECT_TRUE(mm.find(kBase)->is(Vma::kHugePage));
   EXPECT_EQ(mm.vmas().size(), 2U);
   bench.call(advice(Advice::nohugepage, 4));
   EXPECT_EQ(mm.vmas().size(), 1U);
-  EXPECT_TRUE(mm.find({kBase})->is(Vma::kNoHugePage) && !mm.find({kBase})->is(Vma::kHugePage));
+  EXPECT_TRUE(mm.find(kBase)->is(Vma::kNoHugePage) && !mm.find(kBase)->is(Vma::kHugePage));
 }
 
 // khugepaged.md 1.2, consequence (a).
@@ -129,7 +128,7 @@ TEST(SyscallsRegistration, HugePageAdviceRegistersOnlyWhatHasBeenTouched) {
   s.bench.call(s.advice(Advice::hugepage, 2 * kHugePages));
   EXPECT_FALSE(s.mm.registered);
   s.bench.call(s.advice(Advice::nohugepage, 2 * kHugePages));
-  s.bench.touch(s.task, {kBase});
+  s.bench.touch(s.task, kBase);
   EXPECT_FALSE(s.mm.registered);
   s.bench.call(s.advice(Advice::hugepage, 2 * kHugePages));
   EXPECT_TRUE(s.mm.registered);
@@ -146,7 +145,7 @@ TEST_F(Madvise, OtherAdviceIsAcceptedAndDoesNothing) {
 struct MadviseCollapseTest : SyscallsBase, testing::TestWithParam<const char*> {
   MadviseCollapseTest() : SyscallsBase(ThpEnabled::never, GetParam()) {}
   ~MadviseCollapseTest() override { bench.kernel.check(); }
-  int collapse(std::uint64_t pages, std::uint64_t from = kBase) {
+  int collapse(std::uint64_t pages, VirtAddr from = kBase) {
     SyscallRequest r = advice(Advice::collapse, pages, from);
     bench.call(r);
     return r.error;
@@ -164,16 +163,16 @@ TEST_P(MadviseCollapseTest, CollapsesEveryRange) {
 
 TEST_P(MadviseCollapseTest, AnUntouchedRangeEndsTheCall) {
   bench.map(task, kBase, 3 * kHugeBytes);
-  bench.touch(task, {kBase});
-  bench.touch(task, {kBase + 2 * kHugeBytes});
+  bench.touch(task, kBase);
+  bench.touch(task, kBase + 2 * kHugeBytes);
   EXPECT_EQ(collapse(3 * kHugePages), EINVAL);
   EXPECT_EQ(mm.huge_pages, 1U);
 }
 
 TEST_P(MadviseCollapseTest, ARangeWithoutAWritablePteIsPassedOver) {
   bench.map(task, kBase, 2 * kHugeBytes);
-  bench.touch(task, {kBase + kHugeBytes});
-  bench.touch(task, {kBase}, Access::read);
+  bench.touch(task, kBase + kHugeBytes);
+  bench.touch(task, kBase, Access::read);
   EXPECT_EQ(collapse(2 * kHugePages), EINVAL);
   EXPECT_EQ(mm.huge_pages, 1U);
 }
@@ -202,4 +201,4 @@ TEST_P(MadviseCollapseTest, NoHugePageAndHoles) {
 }
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

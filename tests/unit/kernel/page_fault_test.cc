@@ -6,21 +6,10 @@ namespace collapsar::test {
 namespace {
 
 using Outcome = FaultRequest::Outcome;
-constexpr std::uint64_t kBase = 0x40000000;
 
 // No huge pages unless a test asks for them.
-BenchConfig small_pages(std::string version = "6.12") {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::never;
-  return config;
-}
-
-BenchConfig always_huge() {
-  BenchConfig config;
-  config.kernel.thp.enabled = ThpEnabled::always;
-  return config;
-}
+BenchConfig small_pages() { return config_for("6.12", ThpEnabled::never); }
+BenchConfig always_huge() { return config_for("6.12"); }
 
 SyscallRequest file_mapping(TaskId task, bool shared) {
   SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase, 1 * kMiB);
@@ -63,8 +52,8 @@ TEST(PageFault, AddressWithoutAVmaIsOutside) {
   KernelBench b(small_pages());
   const TaskId task = b.process();
   b.map(task, kBase, 1 * kMiB);
-  EXPECT_EQ(b.touch(task, {kBase - 1}).outcome, Outcome::outside_vma);
-  EXPECT_EQ(b.touch(task, {kBase + 1 * kMiB}).outcome, Outcome::outside_vma);
+  EXPECT_EQ(b.touch(task, kBase - 1).outcome, Outcome::outside_vma);
+  EXPECT_EQ(b.touch(task, kBase + 1 * kMiB).outcome, Outcome::outside_vma);
   EXPECT_EQ(b.stats().vmstat.pgfault, 0U);
   EXPECT_FALSE(b.mm(task).mmap_lock().read_locked());
 }
@@ -75,28 +64,28 @@ TEST(PageFault, ProtectionIsObeyed) {
   SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase, 1 * kMiB);
   r.prot = 1;  // PROT_READ
   b.now(r);
-  EXPECT_EQ(b.touch(task, {kBase}, Access::write).outcome, Outcome::protection);
-  EXPECT_EQ(b.touch(task, {kBase}, Access::execute).outcome, Outcome::protection);
-  EXPECT_EQ(b.touch(task, {kBase}, Access::read).outcome, Outcome::resolved);
+  EXPECT_EQ(b.touch(task, kBase, Access::write).outcome, Outcome::protection);
+  EXPECT_EQ(b.touch(task, kBase, Access::execute).outcome, Outcome::protection);
+  EXPECT_EQ(b.touch(task, kBase, Access::read).outcome, Outcome::resolved);
 }
 
 TEST(PageFault, WriteMapsAHugePageWhereTheBlockFits) {
   KernelBench b(always_huge());
   const TaskId task = b.process();
   b.map(task, kBase, 3 * kMiB);
-  const auto touch = b.touch(task, {kBase + 5 * kPageBytes});
+  const auto touch = b.touch(task, kBase + 5 * kPageBytes);
   EXPECT_EQ(touch.took, b.costs().fault_entry + b.costs().clear_page * kHugePages + b.costs().fault_huge);
-  EXPECT_TRUE(b.entry(task, {kBase}).huge());
+  EXPECT_TRUE(b.entry(task, kBase).huge());
   EXPECT_EQ(b.mm(task).huge_pages, 1U);
   EXPECT_EQ(b.stats().faults.huge, 1U);
   EXPECT_EQ(b.stats().faults.minor, 1U);
   EXPECT_EQ(b.stats().vmstat.thp_fault_alloc, 1U);
   EXPECT_TRUE(b.mm(task).registered);
-  const RangeRecord* record = b.kernel.history().find(b.mm(task).asid(), {kBase});
+  const RangeRecord* record = b.kernel.history().find(b.mm(task).asid(), kBase);
   ASSERT_TRUE(record);
   EXPECT_EQ(record->huge_by, RangeRecord::By::fault);
-  b.touch(task, {kBase + 2 * kMiB});  // the block does not fit
-  EXPECT_FALSE(b.entry(task, {kBase + 2 * kMiB}).huge());
+  b.touch(task, kBase + 2 * kMiB);  // the block does not fit
+  EXPECT_FALSE(b.entry(task, kBase + 2 * kMiB).huge());
   EXPECT_EQ(b.stats().vmstat.thp_fault_fallback, 0U);
   b.kernel.check();
 }
@@ -107,8 +96,8 @@ TEST(PageFault, AtFaultOffStillRegistersButMapsSmallPages) {
   KernelBench b(config);
   const TaskId task = b.process();
   b.map(task, kBase, 4 * kMiB);
-  b.touch(task, {kBase});
-  b.touch(task, {kBase + kHugeBytes}, Access::read);
+  b.touch(task, kBase);
+  b.touch(task, kBase + kHugeBytes, Access::read);
   EXPECT_TRUE(b.mm(task).registered);
   EXPECT_EQ(b.mm(task).huge_pages, 0U);
   EXPECT_EQ(b.kernel.huge_zero().page(), kNoPfn);
@@ -120,10 +109,10 @@ TEST(PageFault, ReadsShareOneHugeZeroPage) {
   const TaskId task = b.process();
   b.map(task, kBase, 4 * kMiB);
   const Duration clear = b.costs().clear_page * kHugePages;
-  EXPECT_EQ(b.touch(task, {kBase}, Access::read).took, b.costs().fault_entry + clear + b.costs().fault_zero_page);
-  EXPECT_EQ(b.touch(task, {kBase + kHugeBytes}, Access::read).took, b.costs().fault_entry + b.costs().fault_zero_page);
+  EXPECT_EQ(b.touch(task, kBase, Access::read).took, b.costs().fault_entry + clear + b.costs().fault_zero_page);
+  EXPECT_EQ(b.touch(task, kBase + kHugeBytes, Access::read).took, b.costs().fault_entry + b.costs().fault_zero_page);
   EXPECT_EQ(b.stats().vmstat.thp_zero_page_alloc, 1U);
-  EXPECT_EQ(b.entry(task, {kBase}).pfn(), b.entry(task, {kBase + kHugeBytes}).pfn());
+  EXPECT_EQ(b.entry(task, kBase).pfn(), b.entry(task, kBase + kHugeBytes).pfn());
   EXPECT_EQ(b.mm(task).anon_rss, 0U);
   b.kernel.check();
 }
@@ -132,11 +121,11 @@ TEST(PageFault, WriteToTheHugeZeroPageSplitsItAndMapsOnePage) {
   KernelBench b(always_huge());
   const TaskId task = b.process();
   b.map(task, kBase, 2 * kMiB);
-  b.touch(task, {kBase}, Access::read);
+  b.touch(task, kBase, Access::read);
   const Duration one_page = b.costs().clear_page + b.costs().fault_anon;
-  EXPECT_EQ(b.touch(task, {kBase + kPageBytes}).took, b.costs().fault_entry + b.costs().split_pmd + one_page);
-  EXPECT_TRUE(b.entry(task, {kBase}).zero_page());
-  EXPECT_FALSE(b.entry(task, {kBase + kPageBytes}).zero_page());
+  EXPECT_EQ(b.touch(task, kBase + kPageBytes).took, b.costs().fault_entry + b.costs().split_pmd + one_page);
+  EXPECT_TRUE(b.entry(task, kBase).zero_page());
+  EXPECT_FALSE(b.entry(task, kBase + kPageBytes).zero_page());
   EXPECT_EQ(b.mm(task).anon_rss, 1U);
   EXPECT_EQ(b.stats().vmstat.thp_split_pmd, 1U);
   b.kernel.check();
@@ -148,13 +137,13 @@ TEST(PageFault, FileMissReadsAndIsMajorThenHits) {
   b.now(file_mapping(task, false));
   b.now(file_mapping(other, false));
   const Duration hit = b.costs().fault_entry + b.costs().fault_file;
-  EXPECT_EQ(b.touch(task, {kBase}, Access::read).took, hit + b.costs().file_read);
+  EXPECT_EQ(b.touch(task, kBase, Access::read).took, hit + b.costs().file_read);
   EXPECT_EQ(b.stats().faults.major, 1U);
   ASSERT_EQ(b.cpus.sleeps.size(), 2U);
   EXPECT_EQ(b.cpus.sleeps[1].at - b.cpus.sleeps[0].at, b.costs().file_read);
-  EXPECT_EQ(b.touch(other, {kBase}, Access::read).took, hit);
+  EXPECT_EQ(b.touch(other, kBase, Access::read).took, hit);
   EXPECT_EQ(b.stats().faults.minor, 1U);
-  EXPECT_EQ(b.entry(task, {kBase}).pfn(), b.entry(other, {kBase}).pfn());
+  EXPECT_EQ(b.entry(task, kBase).pfn(), b.entry(other, kBase).pfn());
   EXPECT_EQ(b.mm(task).file_rss, 1U);
   b.kernel.check();
 }
@@ -163,15 +152,15 @@ TEST(PageFault, PrivateWriteToAFileCopies) {
   KernelBench b(small_pages());
   const TaskId task = b.process();
   b.now(file_mapping(task, false));
-  b.touch(task, {kBase}, Access::read);
-  const Pfn cached = b.entry(task, {kBase}).pfn();
-  EXPECT_EQ(b.touch(task, {kBase}).took, b.costs().fault_entry + b.costs().copy_page + b.costs().fault_cow);
-  EXPECT_NE(b.entry(task, {kBase}).pfn(), cached);
+  b.touch(task, kBase, Access::read);
+  const Pfn cached = b.entry(task, kBase).pfn();
+  EXPECT_EQ(b.touch(task, kBase).took, b.costs().fault_entry + b.costs().copy_page + b.costs().fault_cow);
+  EXPECT_NE(b.entry(task, kBase).pfn(), cached);
   EXPECT_EQ(b.mm(task).file_rss, 0U);
   EXPECT_EQ(b.mm(task).anon_rss, 1U);
   EXPECT_EQ(b.stats().faults.cow, 1U);
   const Duration read = b.costs().file_read;
-  EXPECT_EQ(b.touch(task, {kBase + kPageBytes}).took,
+  EXPECT_EQ(b.touch(task, kBase + kPageBytes).took,
             b.costs().fault_entry + read + b.costs().copy_page + b.costs().fault_cow);
   b.kernel.check();
 }
@@ -180,12 +169,12 @@ TEST(PageFault, SharedFilePageBecomesWritableOnWrite) {
   KernelBench b(small_pages());
   const TaskId task = b.process();
   b.now(file_mapping(task, true));
-  b.touch(task, {kBase}, Access::read);
-  EXPECT_FALSE(b.entry(task, {kBase}).writable());
-  const Pfn page = b.entry(task, {kBase}).pfn();
-  b.touch(task, {kBase});
-  EXPECT_EQ(b.entry(task, {kBase}).pfn(), page);
-  EXPECT_TRUE(b.entry(task, {kBase}).dirty());
+  b.touch(task, kBase, Access::read);
+  EXPECT_FALSE(b.entry(task, kBase).writable());
+  const Pfn page = b.entry(task, kBase).pfn();
+  b.touch(task, kBase);
+  EXPECT_EQ(b.entry(task, kBase).pfn(), page);
+  EXPECT_TRUE(b.entry(task, kBase).dirty());
   EXPECT_TRUE(b.memory.frame(page).is(Frame::kDirty));
 }
 
@@ -197,9 +186,9 @@ TEST(PageFault, SharedAnonymousMemoryIsOnePageForBoth) {
   b.now(r);
   const TaskId child = b.fork(parent, 2);
   const Duration first = b.costs().fault_entry + b.costs().clear_page + b.costs().fault_file;
-  EXPECT_EQ(b.touch(parent, {kBase}).took, first);
-  b.touch(child, {kBase});
-  EXPECT_EQ(b.entry(parent, {kBase}).pfn(), b.entry(child, {kBase}).pfn());
+  EXPECT_EQ(b.touch(parent, kBase).took, first);
+  b.touch(child, kBase);
+  EXPECT_EQ(b.entry(parent, kBase).pfn(), b.entry(child, kBase).pfn());
   EXPECT_EQ(b.stats().faults.major, 0U);
   b.kernel.check();
 }
@@ -208,13 +197,13 @@ TEST(PageFault, ForkedPageIsCopiedByOneAndTakenOverByTheOther) {
   KernelBench b(small_pages());
   const TaskId parent = b.process(1);
   b.map(parent, kBase, 1 * kMiB);
-  b.touch(parent, {kBase});
+  b.touch(parent, kBase);
   const TaskId child = b.fork(parent, 2);
-  const Pfn page = b.entry(parent, {kBase}).pfn();
-  EXPECT_EQ(b.touch(child, {kBase}).took, b.costs().fault_entry + b.costs().copy_page + b.costs().fault_cow);
-  EXPECT_NE(b.entry(child, {kBase}).pfn(), page);
-  EXPECT_EQ(b.touch(parent, {kBase}).took, b.costs().fault_entry + b.costs().fault_spurious);
-  EXPECT_EQ(b.entry(parent, {kBase}).pfn(), page);
+  const Pfn page = b.entry(parent, kBase).pfn();
+  EXPECT_EQ(b.touch(child, kBase).took, b.costs().fault_entry + b.costs().copy_page + b.costs().fault_cow);
+  EXPECT_NE(b.entry(child, kBase).pfn(), page);
+  EXPECT_EQ(b.touch(parent, kBase).took, b.costs().fault_entry + b.costs().fault_spurious);
+  EXPECT_EQ(b.entry(parent, kBase).pfn(), page);
   EXPECT_EQ(b.stats().faults.cow, 2U);
   b.kernel.check();
 }
@@ -223,26 +212,26 @@ TEST(PageFault, WriteToASharedHugePageSplitsAndCopiesOnePage) {
   KernelBench b(always_huge());
   const TaskId parent = b.process(1);
   b.map(parent, kBase, 2 * kMiB);
-  b.touch(parent, {kBase});
+  b.touch(parent, kBase);
   const TaskId child = b.fork(parent, 2);
   const Duration copy = b.costs().copy_page + b.costs().fault_cow;
-  EXPECT_EQ(b.touch(child, {kBase}).took, b.costs().fault_entry + b.costs().split_pmd + copy);
+  EXPECT_EQ(b.touch(child, kBase).took, b.costs().fault_entry + b.costs().split_pmd + copy);
   EXPECT_EQ(b.mm(child).huge_pages, 0U);
   EXPECT_EQ(b.mm(parent).huge_pages, 1U);
   EXPECT_EQ(b.mm(child).anon_rss, kHugePages);
   b.kernel.check();
-  EXPECT_FALSE(b.entry(child, {kBase + kPageBytes}).writable());
+  EXPECT_FALSE(b.entry(child, kBase + kPageBytes).writable());
 }
 
 TEST(PageFault, LastOwnerOfAHugePageTakesItOverWhole) {
   KernelBench b(always_huge());
   const TaskId parent = b.process(1);
   b.map(parent, kBase, 2 * kMiB);
-  b.touch(parent, {kBase});
+  b.touch(parent, kBase);
   const TaskId child = b.fork(parent, 2);
   b.call(KernelBench::request(SyscallRequest::Op::exit, child));
-  EXPECT_EQ(b.touch(parent, {kBase}).took, b.costs().fault_entry + b.costs().fault_spurious);
-  EXPECT_TRUE(b.entry(parent, {kBase}).huge());
+  EXPECT_EQ(b.touch(parent, kBase).took, b.costs().fault_entry + b.costs().fault_spurious);
+  EXPECT_TRUE(b.entry(parent, kBase).huge());
   EXPECT_EQ(b.stats().vmstat.thp_split_pmd, 0U);
   b.kernel.check();
 }
@@ -273,8 +262,8 @@ TEST_P(PageFaultDefrag, TriesHarderOnlyWhereTheTableSaysSo) {
     const TaskId task = b.process();
     b.map(task, kBase, 2 * kMiB);
     if (madvised) b.now(KernelBench::advice(task, Advice::hugepage, kBase, 2 * kMiB));
-    EXPECT_EQ(b.touch(task, {kBase}).outcome, Outcome::resolved);
-    EXPECT_FALSE(b.entry(task, {kBase}).huge());
+    EXPECT_EQ(b.touch(task, kBase).outcome, Outcome::resolved);
+    EXPECT_FALSE(b.entry(task, kBase).huge());
     EXPECT_EQ(b.stats().vmstat.thp_fault_fallback, 1U);
     EXPECT_EQ(b.stats().vmstat.compact_stall, tries && compacts ? 2U : 0U);
     const bool gives_up_at_once =
@@ -296,9 +285,9 @@ TEST(PageFault, FaultNowFollowsTheSamePolicyFreeOfTime) {
   KernelBench b(always_huge());
   const TaskId task = b.process();
   b.map(task, kBase, 3 * kMiB);
-  EXPECT_TRUE(b.kernel.faults().fault_now(b.mm(task), {kBase}, Access::write));
-  EXPECT_TRUE(b.kernel.faults().fault_now(b.mm(task), {kBase + kHugeBytes}, Access::write));
-  EXPECT_FALSE(b.kernel.faults().fault_now(b.mm(task), {kBase + 4 * kMiB}, Access::write));
+  EXPECT_TRUE(b.kernel.faults().fault_now(b.mm(task), kBase, Access::write));
+  EXPECT_TRUE(b.kernel.faults().fault_now(b.mm(task), kBase + kHugeBytes, Access::write));
+  EXPECT_FALSE(b.kernel.faults().fault_now(b.mm(task), kBase + 4 * kMiB, Access::write));
   EXPECT_EQ(b.mm(task).huge_pages, 1U);
   EXPECT_EQ(b.mm(task).anon_rss, kHugePages + 1);
   EXPECT_EQ(b.queue.now(), kTimeZero);
@@ -340,9 +329,9 @@ TEST(PageFault, HugetlbMapsWholePages) {
   SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase, 4 * kMiB);
   r.map_flags = KernelBench::kPrivateAnon | 0x40000;  // MAP_HUGETLB, default size
   b.now(r);
-  const auto touch = b.touch(task, {kBase + 7 * kPageBytes});
+  const auto touch = b.touch(task, kBase + 7 * kPageBytes);
   EXPECT_EQ(touch.took, b.costs().fault_entry + b.costs().clear_page * kHugePages + b.costs().fault_huge);
-  EXPECT_TRUE(b.entry(task, {kBase}).huge());
+  EXPECT_TRUE(b.entry(task, kBase).huge());
   EXPECT_EQ(b.mm(task).hugetlb_rss, kHugePages);
   EXPECT_EQ(b.mm(task).anon_rss, 0U);
   b.kernel.check();
@@ -356,8 +345,8 @@ TEST(PageFault, GiganticPagesComeWhole) {
   SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase, 1 * kGiB);
   r.map_flags = KernelBench::kPrivateAnon | 0x40000 | (30U << 26);  // MAP_HUGETLB | MAP_HUGE_1GB
   b.now(r);
-  b.touch(task, {kBase + 123 * kMiB});
-  EXPECT_EQ(b.mm(task).table().lookup({kBase}).size, PageSize::k1G);
+  b.touch(task, kBase + 123 * kMiB);
+  EXPECT_EQ(b.mm(task).table().lookup(kBase).size, PageSize::k1G);
   EXPECT_EQ(b.mm(task).hugetlb_rss, pages_4k(PageSize::k1G));
 }
 

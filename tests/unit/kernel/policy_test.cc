@@ -10,7 +10,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr VirtAddr kBase{1ULL << 40};
 constexpr std::uint64_t kRanges = 4;
 
 struct MapWeights : RangeWeights {

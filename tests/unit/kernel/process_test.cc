@@ -4,13 +4,10 @@
 
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
-using test::KernelBench;
 using Op = KernelBench::Op;
-
-constexpr std::uint64_t kBase = 0x10000000;
 
 struct ProcessTest : testing::Test {
   ~ProcessTest() override { bench.kernel.check(); }
@@ -29,7 +26,7 @@ TEST_F(ProcessTest, TasksOfAProcessShareItsAddressSpace) {
 
 TEST_F(ProcessTest, ForkCopiesTheImage) {
   bench.map(task, kBase, 2 * kPageBytes);
-  SyscallRequest room = KernelBench::request(Op::heap_room, task, 0x20000000, 1 << 20);
+  SyscallRequest room = KernelBench::request(Op::heap_room, task, {0x20000000}, 1 << 20);
   bench.now(room);
   SyscallRequest off = KernelBench::request(Op::thp_disable, task);
   off.value = 1;
@@ -84,11 +81,11 @@ TEST_F(ProcessTest, ThePagesOfAParentOutliveIt) {
   const TaskId child = bench.fork(task, 8);
   bench.call(KernelBench::request(Op::exit, task));
   EXPECT_EQ(bench.mm(child).anon_rss, 8U);
-  const Pfn shared = bench.entry(child, {kBase}).pfn();
+  const Pfn shared = bench.entry(child, kBase).pfn();
   EXPECT_EQ(bench.memory.frame(shared).mapcount, 1U);
-  bench.touch(child, {kBase});
-  EXPECT_EQ(bench.entry(child, {kBase}).pfn(), shared);  // sole user: taken over, not copied
+  bench.touch(child, kBase);
+  EXPECT_EQ(bench.entry(child, kBase).pfn(), shared);  // sole user: taken over, not copied
 }
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

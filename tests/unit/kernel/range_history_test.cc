@@ -12,10 +12,9 @@ using By = RangeRecord::By;
 using Cause = RangeRecord::Cause;
 using Stop = RangeRecord::Stop;
 
-constexpr std::uint64_t kBase = 1ULL << 40;
-constexpr std::uint64_t kOther = kBase + 64 * kMiB;
+constexpr VirtAddr kOther = kBase + 64 * kMiB;
 
-struct Watcher : RangeWatcher {
+struct ToldRanges : RangeWatcher {
   void will_be_huge(Asid, VirtAddr base, By) override { told.push_back(fmt::format("huge {:x}", base.value)); }
   void will_be_small(Asid, VirtAddr base) override { told.push_back(fmt::format("small {:x}", base.value)); }
   void refused(Asid, VirtAddr base, ScanResult why) override {
@@ -32,7 +31,7 @@ class RangeHistoryTest : public testing::Test {
     bench = std::make_unique<KernelBench>(config);
     task = bench->process();
     bench->map(task, kBase, 2 * kHugeBytes);
-    bench->touch(task, {kBase});
+    bench->touch(task, kBase);
   }
   // Whatever happened, the records and the page tables tell the same.
   ~RangeHistoryTest() override {
@@ -42,10 +41,10 @@ class RangeHistoryTest : public testing::Test {
       EXPECT_EQ(huge, mm->huge_pages) << "process " << mm->pid();
     }
   }
-  const RangeRecord& record(std::uint64_t base = kBase) { return record_of(task, base); }
-  const RangeRecord& record_of(TaskId of, std::uint64_t base = kBase) {
+  const RangeRecord& record(VirtAddr base = kBase) { return record_of(task, base); }
+  const RangeRecord& record_of(TaskId of, VirtAddr base = kBase) {
     static const RangeRecord kNothing;
-    const RangeRecord* found = bench->kernel.history().find(bench->mm(of).asid(), {base});
+    const RangeRecord* found = bench->kernel.history().find(bench->mm(of).asid(), base);
     return found ? *found : kNothing;
   }
   void expect_stopped(Stop how, Cause why) {
@@ -88,7 +87,7 @@ TEST_F(RangeHistoryTest, ProtectionOfAPartSplits) {
 TEST_F(RangeHistoryTest, AdviceIsNamed) {
   bench->call(KernelBench::advice(task, Advice::dontneed, kBase, kHugeBytes));
   expect_stopped(Stop::unmapped, Cause::madv_dontneed);
-  bench->touch(task, {kBase});
+  bench->touch(task, kBase);
   EXPECT_EQ(record().became_huge_times, 2U);
   bench->call(KernelBench::advice(task, Advice::free, kBase, kMiB));
   expect_stopped(Stop::split, Cause::madv_free);
@@ -96,7 +95,7 @@ TEST_F(RangeHistoryTest, AdviceIsNamed) {
 
 TEST_F(RangeHistoryTest, AHugePageThatMovesGoesWithItsRange) {
   SyscallRequest move = KernelBench::request(Op::mremap, task, kBase, kHugeBytes);
-  move.new_address = kOther, move.new_length = kHugeBytes;
+  move.new_address = kOther.value, move.new_length = kHugeBytes;
   bench->call(move);
   expect_stopped(Stop::moved, Cause::mremap);
   EXPECT_TRUE(record(kOther).is_huge);
@@ -106,7 +105,7 @@ TEST_F(RangeHistoryTest, AHugePageThatMovesGoesWithItsRange) {
 TEST_F(RangeHistoryTest, AChildInheritsAndAWriteSplits) {
   const TaskId child = bench->fork(task, 2);
   EXPECT_EQ(record_of(child).huge_by, By::fork);
-  bench->touch(child, {kBase});
+  bench->touch(child, kBase);
   EXPECT_FALSE(record_of(child).is_huge);
   EXPECT_EQ(record_of(child).stopped_by, Cause::cow);
   EXPECT_TRUE(record().is_huge);
@@ -115,28 +114,28 @@ TEST_F(RangeHistoryTest, AChildInheritsAndAWriteSplits) {
 TEST_F(RangeHistoryTest, AnExitTakesItAway) {
   const Asid asid = bench->mm(task).asid();
   bench->call(KernelBench::request(Op::exit, task));
-  const RangeRecord& last = *bench->kernel.history().find(asid, {kBase});
+  const RangeRecord& last = *bench->kernel.history().find(asid, kBase);
   EXPECT_FALSE(last.is_huge);
   EXPECT_EQ(last.stopped_by, Cause::exit);
 }
 
 TEST_F(RangeHistoryTest, TellsItsWatcherBeforeEachChange) {
-  Watcher watcher;
+  ToldRanges watcher;
   bench->kernel.history().add_watcher(watcher);
-  bench->touch(task, {kBase + kHugeBytes});
+  bench->touch(task, kBase + kHugeBytes);
   bench->call(KernelBench::request(Op::munmap, task, kBase + kHugeBytes, kMiB));
-  EXPECT_EQ(watcher.told, (std::vector<std::string>{"huge 10000200000", "small 10000200000"}));
+  EXPECT_EQ(watcher.told, (std::vector<std::string>{"huge 100200000", "small 100200000"}));
 }
 
 TEST_F(RangeHistoryTest, TellsItsWatchersOfARefusal) {
   EventQueue queue;
   RangeHistory history(queue);
-  Watcher one, other;
+  ToldRanges one, other;
   history.add_watcher(one), history.add_watcher(other);
-  history.scanned({.asid = 7, .base = {kBase}, .result = ScanResult::EXCEED_NONE_PTE, .counts = {}});
+  history.scanned({.asid = 7, .base = kBase, .result = ScanResult::EXCEED_NONE_PTE, .counts = {}});
   history.scanned(
-      {.asid = 7, .base = {kBase}, .result = ScanResult::SUCCEED, .counts = {}, .collapsed = true, .maps_pmd = true});
-  EXPECT_EQ(one.told, (std::vector<std::string>{"SCAN_EXCEED_NONE_PTE 10000000000", "huge 10000000000"}));
+      {.asid = 7, .base = kBase, .result = ScanResult::SUCCEED, .counts = {}, .collapsed = true, .maps_pmd = true});
+  EXPECT_EQ(one.told, (std::vector<std::string>{"SCAN_EXCEED_NONE_PTE 100000000", "huge 100000000"}));
   EXPECT_EQ(other.told, one.told);
 }
 

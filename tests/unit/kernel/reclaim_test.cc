@@ -6,7 +6,6 @@ namespace collapsar::test {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr VirtAddr kBase{0x40000000};
 
 BenchConfig pressed(SwapKind device = SwapKind::nvme, Bytes memory = Bytes{16 * kMiB}) {
   BenchConfig config;
@@ -250,7 +249,7 @@ TEST(Reclaim, WithoutSwapAnonymousMemoryMakesNoProgress) {
 TEST(Reclaim, KswapdStartsBelowLowAndStopsAboveHigh) {
   KernelBench b(pressed());
   const TaskId task = b.process();
-  const VirtRange range = b.map(task, kBase.value, 32 * kMiB);
+  const VirtRange range = b.map(task, kBase, 32 * kMiB);
   VirtAddr va = range.start;
   for (; !b.kernel.reclaim().kswapd_runs(); va += kPageBytes) {
     ASSERT_LT(va, range.end);
@@ -268,7 +267,7 @@ TEST(Reclaim, TwiceTheMemoryIsTouchedAndReadBack) {
   for (const SwapKind device : {SwapKind::nvme, SwapKind::zram, SwapKind::ideal}) {
     KernelBench b(pressed(device));
     const TaskId task = b.process();
-    const VirtRange range = b.map(task, kBase.value, 32 * kMiB);
+    const VirtRange range = b.map(task, kBase, 32 * kMiB);
     b.touch_all(task, range);
     EXPECT_EQ(b.mm(task).anon_rss + b.mm(task).swap_entries, range.pages());
     b.touch_all(task, range, Access::read);
@@ -287,7 +286,7 @@ TEST(Reclaim, HugePagesUnderPressureStayConsistent) {
   config.kernel.thp.enabled = ThpEnabled::always;
   KernelBench b(config);
   const TaskId task = b.process();
-  const VirtRange range = b.map(task, kBase.value, 64 * kMiB);
+  const VirtRange range = b.map(task, kBase, 64 * kMiB);
   b.touch_all(task, range);
   b.touch_all(task, range, Access::read, 7 * kPageBytes);
   b.wait(1s);
@@ -299,7 +298,7 @@ TEST(Reclaim, HugePagesUnderPressureStayConsistent) {
 TEST(Reclaim, FilePagesAreDroppedBeforeAnonymousOnesWhereTheyAreMore) {
   KernelBench b(pressed(SwapKind::none));
   const TaskId task = b.process();
-  SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase.value, 32 * kMiB);
+  SyscallRequest r = KernelBench::request(SyscallRequest::Op::mmap, task, kBase, 32 * kMiB);
   r.map_flags = 2;  // MAP_PRIVATE
   r.prot = 1;       // PROT_READ
   r.file = 3;
@@ -314,7 +313,7 @@ TEST(Reclaim, FilePagesAreDroppedBeforeAnonymousOnesWhereTheyAreMore) {
 TEST(Reclaim, OutOfMemorySaysWhoHowMuchAndWhatWouldHelp) {
   KernelBench b(pressed(SwapKind::none));
   const TaskId task = b.process(77);
-  const VirtRange range = b.map(task, kBase.value, 32 * kMiB);
+  const VirtRange range = b.map(task, kBase, 32 * kMiB);
   try {
     b.touch_all(task, range);
     FAIL() << "32 MiB fitted into 16 MiB";

@@ -4,23 +4,11 @@
 
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
-using test::BenchConfig;
-using test::KernelBench;
-
-constexpr std::uint64_t kBase = 0x10000000;  // 2 MiB aligned
-
-BenchConfig with_thp(ThpEnabled enabled, std::string version = "6.12") {
-  BenchConfig config;
-  config.kernel.thp.enabled = enabled;
-  config.kernel.version = version;
-  return config;
-}
-
 struct RmapTest : testing::Test {
-  explicit RmapTest(ThpEnabled enabled = ThpEnabled::never) : bench(with_thp(enabled)) {}
+  explicit RmapTest(ThpEnabled enabled = ThpEnabled::never) : bench(config_for("6.12", enabled)) {}
   ~RmapTest() override { bench.kernel.check(); }
   Frame& frame(VirtAddr va) { return bench.memory.frame(bench.entry(task, va).pfn()); }
   std::vector<VirtAddr> mappings(Pfn pfn) {
@@ -38,16 +26,16 @@ struct RmapHuge : RmapTest {
 
 TEST_F(RmapTest, AFreshPageIsMappedOnceExclusiveAndOnTheInactiveList) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   bench.drain_lru();
-  const Pte pte = bench.entry(task, {kBase});
+  const Pte pte = bench.entry(task, kBase);
   EXPECT_TRUE(pte.bits & Pte::kSoftExclusive);
-  const Frame& f = frame({kBase});
+  const Frame& f = frame(kBase);
   EXPECT_EQ(f.mapcount, 1U);
   EXPECT_TRUE(f.is(Frame::kLru) && !f.is(Frame::kActive));
-  EXPECT_EQ(f.mapping, mm.find({kBase})->anon_vma);
+  EXPECT_EQ(f.mapping, mm.find(kBase)->anon_vma);
   EXPECT_EQ(mm.anon_rss, 1U);
-  EXPECT_EQ(mappings(pte.pfn()), std::vector<VirtAddr>{{kBase}});
+  EXPECT_EQ(mappings(pte.pfn()), std::vector<VirtAddr>{kBase});
 }
 
 TEST_F(RmapTest, ZappingGivesEverythingBack) {
@@ -67,17 +55,17 @@ TEST_F(RmapTest, ZeroPagesCostNoFrame) {
   const VirtRange range = bench.map(task, kBase, 10 * kPageBytes);
   bench.touch_all(task, range, Access::read);
   EXPECT_EQ(mm.anon_rss, 0U);
-  EXPECT_TRUE(bench.entry(task, {kBase}).zero_page());
+  EXPECT_TRUE(bench.entry(task, kBase).zero_page());
   EXPECT_EQ(bench.kernel.rmap().zap_range(mm, range).pages, 10U);
 }
 
 TEST_F(RmapTest, NeighboursThatMprotectPartedShareAnAnonVma) {
   const VirtRange range = bench.map(task, kBase, 4 * kPageBytes);
-  Vma& whole = *mm.find({kBase});
-  mm.change_flags(whole, {{kBase + 2 * kPageBytes}, range.end}, whole.flags & ~std::uint32_t(Vma::kWrite));
-  bench.touch(task, {kBase});
-  bench.kernel.rmap().prepare_anon_vma(mm, *mm.find({kBase + 2 * kPageBytes}));
-  EXPECT_EQ(mm.find({kBase})->anon_vma, mm.find({kBase + 2 * kPageBytes})->anon_vma);
+  Vma& whole = *mm.find(kBase);
+  mm.change_flags(whole, {kBase + 2 * kPageBytes, range.end}, whole.flags & ~std::uint32_t(Vma::kWrite));
+  bench.touch(task, kBase);
+  bench.kernel.rmap().prepare_anon_vma(mm, *mm.find(kBase + 2 * kPageBytes));
+  EXPECT_EQ(mm.find(kBase)->anon_vma, mm.find(kBase + 2 * kPageBytes)->anon_vma);
 }
 
 TEST_F(RmapTest, ForkSharesPagesWriteProtectedAndOldInTheChild) {
@@ -100,10 +88,10 @@ TEST_F(RmapTest, AMovedPageIsFound) {
   const VirtRange range = bench.map(task, kBase, 2 * kPageBytes);
   bench.touch(task, range.start + kPageBytes);
   SyscallRequest r = KernelBench::request(KernelBench::Op::mremap, task, kBase, 2 * kPageBytes);
-  r.new_address = kBase + 100 * kPageBytes;
+  r.new_address = (kBase + 100 * kPageBytes).value;
   r.new_length = 2 * kPageBytes;
   bench.call(r);
-  const VirtAddr moved{kBase + 101 * kPageBytes};
+  const VirtAddr moved = kBase + 101 * kPageBytes;
   EXPECT_EQ(mappings(bench.entry(task, moved).pfn()), std::vector<VirtAddr>{moved});
 }
 
@@ -113,11 +101,11 @@ TEST_F(RmapTest, FilePagesStayInTheCacheWhenUnmapped) {
   r.file = 9;
   r.offset = 3 * kPageBytes;
   bench.now(r);
-  bench.touch(task, {kBase + kPageBytes}, Access::read);
+  bench.touch(task, kBase + kPageBytes, Access::read);
   EXPECT_EQ(mm.file_rss, 1U);
   const auto page = bench.kernel.page_cache().find_page(9, 4);
   ASSERT_TRUE(page);
-  EXPECT_EQ(mappings(*page), std::vector<VirtAddr>{{kBase + kPageBytes}});
+  EXPECT_EQ(mappings(*page), std::vector<VirtAddr>{kBase + kPageBytes});
   bench.call(KernelBench::request(KernelBench::Op::munmap, task, kBase, 4 * kPageBytes));
   EXPECT_EQ(mm.file_rss, 0U);
   EXPECT_EQ(bench.kernel.page_cache().find_page(9, 4), page);
@@ -130,12 +118,12 @@ TEST_F(RmapTest, SharedMemoryGoesWithItsLastMapping) {
   SyscallRequest r = KernelBench::request(KernelBench::Op::mmap, task, kBase, 4 * kPageBytes);
   r.map_flags = KernelBench::kSharedAnon;
   bench.now(r);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   const TaskId child = bench.fork(task, 2);
-  EXPECT_TRUE(bench.entry(child, {kBase}).none());  // found again by a fault
+  EXPECT_TRUE(bench.entry(child, kBase).none());  // found again by a fault
   const std::uint64_t free = bench.memory.free_pages();
   bench.call(KernelBench::request(KernelBench::Op::munmap, task, kBase, 4 * kPageBytes));
-  bench.touch(child, {kBase}, Access::read);
+  bench.touch(child, kBase, Access::read);
   EXPECT_EQ(bench.mm(child).file_rss, 1U);
   bench.call(KernelBench::request(KernelBench::Op::exit, child));
   EXPECT_GT(bench.memory.free_pages(), free);
@@ -145,27 +133,27 @@ TEST_F(RmapTest, SharedMemoryGoesWithItsLastMapping) {
 
 TEST_F(RmapHuge, AHugePageIsOnePmdMapping) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase + 5 * kPageBytes});
-  const Pfn head = bench.entry(task, {kBase}).pfn();
+  bench.touch(task, kBase + 5 * kPageBytes);
+  const Pfn head = bench.entry(task, kBase).pfn();
   EXPECT_EQ(bench.memory.pmd_mapcount(head), 1U);
   EXPECT_EQ(mm.huge_pages, 1U);
   EXPECT_EQ(mm.anon_rss, kHugePages);
-  EXPECT_EQ(mappings(head), std::vector<VirtAddr>{{kBase}});
-  EXPECT_EQ(mappings(head + 77), std::vector<VirtAddr>{{kBase}});
-  EXPECT_EQ(bench.kernel.rmap().zap_range(mm, {{kBase}, {kBase + kHugeBytes}}).huge, 1U);
+  EXPECT_EQ(mappings(head), std::vector<VirtAddr>{kBase});
+  EXPECT_EQ(mappings(head + 77), std::vector<VirtAddr>{kBase});
+  EXPECT_EQ(bench.kernel.rmap().zap_range(mm, {kBase, kBase + kHugeBytes}).huge, 1U);
   EXPECT_EQ(mm.anon_rss, 0U);
 }
 
 TEST_F(RmapHuge, APartlyUnmappedHugePageIsDeferredAndFreedWithItsLastPiece) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   const std::uint64_t free = bench.memory.free_pages();
   bench.call(KernelBench::advice(task, Advice::dontneed, kBase, 100 * kPageBytes));
   EXPECT_EQ(mm.anon_rss, kHugePages - 100);
   EXPECT_EQ(mm.huge_pages, 0U);
   EXPECT_EQ(bench.kernel.split().deferred(), 1U);
   EXPECT_EQ(bench.memory.free_pages(), free);
-  const Pfn head{bench.entry(task, {kBase + 100 * kPageBytes}).pfn().value - 100};
+  const Pfn head{bench.entry(task, kBase + 100 * kPageBytes).pfn().value - 100};
   EXPECT_EQ(bench.kernel.rmap().pte_mappings(head), kHugePages - 100);
   bench.call(KernelBench::advice(task, Advice::dontneed, kBase, kHugeBytes));
   EXPECT_EQ(bench.kernel.split().deferred(), 0U);
@@ -174,15 +162,15 @@ TEST_F(RmapHuge, APartlyUnmappedHugePageIsDeferredAndFreedWithItsLastPiece) {
 
 TEST_F(RmapHuge, ForkSharesTheHugePageAndCountsBothPmds) {
   bench.map(task, kBase, kHugeBytes);
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   const TaskId child = bench.fork(task, 2);
-  const Pfn head = bench.entry(task, {kBase}).pfn();
+  const Pfn head = bench.entry(task, kBase).pfn();
   EXPECT_EQ(bench.memory.pmd_mapcount(head), 2U);
   EXPECT_EQ(bench.mm(child).huge_pages, 1U);
-  EXPECT_FALSE(bench.entry(task, {kBase}).writable());
+  EXPECT_FALSE(bench.entry(task, kBase).writable());
   EXPECT_TRUE(bench.kernel.rmap().is_shared(head + 3));
   EXPECT_EQ(mappings(head).size(), 2U);
-  bench.touch(child, {kBase + 9 * kPageBytes});  // splits the child's PMD, copies one page
+  bench.touch(child, kBase + 9 * kPageBytes);  // splits the child's PMD, copies one page
   EXPECT_EQ(bench.memory.pmd_mapcount(head), 1U);
   EXPECT_EQ(bench.kernel.rmap().pte_mappings(head), kHugePages - 1);
   EXPECT_EQ(mappings(head + 9).size(), 1U);
@@ -192,13 +180,13 @@ TEST_F(RmapHuge, ForkSharesTheHugePageAndCountsBothPmds) {
 // "Shared" of one page and of the folio it belongs to (khugepaged.md 4.2, row 8).
 TEST(RmapShared, IsJudgedByPageOrByFolio) {
   for (const char* version : {"6.1", "6.12"}) {
-    KernelBench bench(with_thp(ThpEnabled::always, version));
+    KernelBench bench(config_for(version));
     const TaskId task = bench.process();
     bench.map(task, kBase, kHugeBytes);
-    bench.touch(task, {kBase});
+    bench.touch(task, kBase);
     const TaskId child = bench.fork(task, 2);
-    bench.touch(child, {kBase + kPageBytes});
-    const Pfn head = bench.entry(task, {kBase}).pfn();
+    bench.touch(child, kBase + kPageBytes);
+    const Pfn head = bench.entry(task, kBase).pfn();
     EXPECT_EQ(bench.kernel.rmap().is_shared(head + 1), std::string(version) == "6.12");
     EXPECT_TRUE(bench.kernel.rmap().is_shared(head + 2));
     bench.kernel.check();
@@ -207,14 +195,14 @@ TEST(RmapShared, IsJudgedByPageOrByFolio) {
 
 TEST_F(RmapTest, PinsAreExtraReferences) {
   bench.map(task, kBase, kPageBytes);
-  bench.touch(task, {kBase});
-  const Pfn pfn = bench.entry(task, {kBase}).pfn();
+  bench.touch(task, kBase);
+  const Pfn pfn = bench.entry(task, kBase).pfn();
   EXPECT_TRUE(bench.kernel.rmap().has_extra_references(pfn)) << "of its batch";
   bench.drain_lru();
   EXPECT_FALSE(bench.kernel.rmap().has_extra_references(pfn));
   ++bench.memory.frame(pfn).pins;
   EXPECT_TRUE(bench.kernel.rmap().has_extra_references(pfn));
-  bench.kernel.rmap().zap_range(mm, {{kBase}, {kBase + kPageBytes}});
+  bench.kernel.rmap().zap_range(mm, {kBase, kBase + kPageBytes});
   EXPECT_EQ(bench.memory.frame(pfn).used_as(), FrameUse::anon);
   --bench.memory.frame(pfn).pins;
   bench.kernel.rmap().free_if_unused(pfn);
@@ -222,4 +210,4 @@ TEST_F(RmapTest, PinsAreExtraReferences) {
 }
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

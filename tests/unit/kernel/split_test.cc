@@ -5,8 +5,6 @@
 namespace collapsar::test {
 namespace {
 
-constexpr VirtAddr kBase{0x40000000};
-
 struct SplitBench : testing::Test {
   KernelBench b;
   TaskId task = b.process();
@@ -70,7 +68,7 @@ TEST_F(SplitBench, PartlyMappedPageIsFreedUnderPressure) {
   layout.vma(kBase, 2 * kMiB);
   layout.huge(kBase);
   const std::uint64_t free = b.memory.free_pages();
-  b.call(KernelBench::advice(task, Advice::dontneed, kBase.value, 100 * kPageBytes));
+  b.call(KernelBench::advice(task, Advice::dontneed, kBase, 100 * kPageBytes));
   EXPECT_EQ(vmstat.thp_deferred_split_page, 1U);
   EXPECT_EQ(split.deferred(), 1U);
   EXPECT_EQ(b.memory.free_pages(), free);  // the huge page holds them
@@ -83,8 +81,8 @@ TEST_F(SplitBench, PartlyMappedPageIsFreedUnderPressure) {
 TEST_F(SplitBench, FreedPageLeavesTheDeferredList) {
   layout.vma(kBase, 2 * kMiB);
   layout.huge(kBase);
-  b.call(KernelBench::advice(task, Advice::dontneed, kBase.value, kPageBytes));
-  b.call(KernelBench::advice(task, Advice::dontneed, kBase.value, kHugeBytes));
+  b.call(KernelBench::advice(task, Advice::dontneed, kBase, kPageBytes));
+  b.call(KernelBench::advice(task, Advice::dontneed, kBase, kHugeBytes));
   EXPECT_EQ(split.deferred(), 0U);
   EXPECT_EQ(b.mm(task).anon_rss, 0U);
   b.kernel.check();

@@ -5,8 +5,6 @@
 namespace collapsar::test {
 namespace {
 
-constexpr VirtAddr kBase{0x40000000};
-
 BenchConfig on_nvme() {
   BenchConfig config;
   config.swap = {

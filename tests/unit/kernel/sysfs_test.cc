@@ -9,7 +9,7 @@ namespace collapsar::test {
 namespace {
 
 struct SysfsTest : testing::Test {
-  SysfsTest() : bench(config_of(ThpEnabled::always, "6.12")) {}
+  SysfsTest() : bench(config_for("6.12")) {}
   int write(const char* file, const char* value) { return write_sysfs(bench.kernel, file, value); }
   KernelBench bench;
   Khugepaged& daemon = bench.kernel.khugepaged();
@@ -42,7 +42,7 @@ TEST_F(SysfsTest, StoresWhatItAccepts) {
 TEST_F(SysfsTest, HasTheKnobOfUnderusedPagesFrom6_12On) {
   EXPECT_EQ(write("shrink_underused", "0"), 0);
   EXPECT_FALSE(bench.kernel.config().thp.shrink_underused);
-  KernelBench old(config_of(ThpEnabled::always, "6.1"));
+  KernelBench old(config_for("6.1"));
   EXPECT_EQ(write_sysfs(old.kernel, "shrink_underused", "0"), ENOENT);
 }
 
@@ -50,7 +50,7 @@ TEST_F(SysfsTest, ASleepKnobEndsTheSleepBetweenScans) {
   const TaskId task = bench.process();
   bench.map(task, kBase, kHugeBytes);
   bench.kernel.start();
-  bench.touch(task, {kBase});  // a huge page: the process is queued, the daemon wakes
+  bench.touch(task, kBase);  // a huge page: the process is queued, the daemon wakes
   bench.wait(std::chrono::seconds(1));
   EXPECT_EQ(bench.stats().khugepaged.wakeups, 1U);
   ASSERT_EQ(daemon.state(), Khugepaged::State::scan_sleep);
@@ -67,7 +67,7 @@ TEST_F(SysfsTest, NeverStopsTheThreadAndAlwaysStartsItAnew) {
   const TaskId task = bench.process();
   bench.map(task, kBase, kHugeBytes);
   bench.kernel.start();
-  bench.touch(task, {kBase});
+  bench.touch(task, kBase);
   bench.wait(std::chrono::seconds(1));
   write("enabled", "never");
   EXPECT_EQ(daemon.state(), Khugepaged::State::stopped);

@@ -4,11 +4,10 @@
 
 #include "tests/support/kernel_bench.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
 using std::chrono::nanoseconds;
-using test::Signal;
 
 struct TimedLock : testing::Test {
   TimedRwLock::Waiter waiter(Signal& signal, LockOwner owner = LockOwner::syscall, bool counts = true) {
@@ -124,4 +123,4 @@ TEST_F(TimedLock, NobodyOvertakesTheQueue) {
 }
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

@@ -10,23 +10,19 @@ namespace {
 
 using Op = KernelBench::Op;
 
-constexpr VirtAddr kBase{0x40000000};
-
-BenchConfig config_for(const std::string& version) {
-  BenchConfig config;
-  config.kernel.version = version;
-  config.kernel.thp.enabled = ThpEnabled::always;
+BenchConfig tolerant_config(const std::string& version) {
+  BenchConfig config = config_for(version);
   config.kernel.khugepaged.max_ptes_none = 400;
   return config;
 }
 
 class Underused : public testing::TestWithParam<const char*> {
  protected:
-  explicit Underused(BenchConfig config = config_for(GetParam())) : b(config) { b.kernel.follow_contents(); }
+  explicit Underused(BenchConfig config = tolerant_config(GetParam())) : b(config) { b.kernel.follow_contents(); }
   void TearDown() override { b.kernel.check(); }
   // A huge page by fault; the first `written` 4 KiB pages hold data.
   Pfn fault_huge(std::uint64_t written, VirtAddr base = kBase) {
-    b.map(task, base.value, kHugeBytes);
+    b.map(task, base, kHugeBytes);
     b.touch(task, base);
     EXPECT_TRUE(b.entry(task, base).huge());
     const Pfn head = b.entry(task, base).pfn();
@@ -45,7 +41,7 @@ TEST_P(Underused, HugePagesOfFaultsAreListed) {
   fault_huge(512);
   EXPECT_EQ(split.deferred(), 1U);
   EXPECT_EQ(vmstat().thp_deferred_split_page, 0U) << "counts partly mapped ones";
-  b.call(KernelBench::request(Op::munmap, task, kBase.value, kHugeBytes));
+  b.call(KernelBench::request(Op::munmap, task, kBase, kHugeBytes));
   EXPECT_EQ(split.deferred(), 0U);
 }
 
@@ -53,7 +49,7 @@ TEST_P(Underused, HugePagesOfCollapsesAreListed) {
   Layout layout(b, task);
   layout.vma(kBase, kHugeBytes);
   layout.pages(kBase, 200);
-  b.call(KernelBench::advice(task, Advice::collapse, kBase.value, kHugeBytes));
+  b.call(KernelBench::advice(task, Advice::collapse, kBase, kHugeBytes));
   ASSERT_TRUE(is_huge());
   EXPECT_EQ(split.deferred(), 1U);
 }
@@ -91,7 +87,7 @@ TEST_P(Underused, TheCountEndsWhenTheAnswerIsKnown) {
 
 TEST_P(Underused, LockedOnesAreNotLookedAt) {
   fault_huge(1);
-  b.call(KernelBench::request(Op::mlock, task, kBase.value, kHugeBytes));
+  b.call(KernelBench::request(Op::mlock, task, kBase, kHugeBytes));
   Duration cost{};
   EXPECT_EQ(split.shrink_deferred(1000, &cost), 0U);
   EXPECT_EQ(cost, Duration::zero());
@@ -111,7 +107,7 @@ TEST_P(Underused, OnesThatCannotBeSplitAreForgotten) {
 // A partly mapped one is split whatever it holds, keeps its place, and stays on the list until that succeeds.
 TEST_P(Underused, PartlyMappedOnesGoFirstComeFirstServed) {
   const Pfn head = fault_huge(512);
-  b.call(KernelBench::advice(task, Advice::dontneed, kBase.value, 10 * kPageBytes));
+  b.call(KernelBench::advice(task, Advice::dontneed, kBase, 10 * kPageBytes));
   EXPECT_EQ(split.deferred(), 1U);
   EXPECT_EQ(vmstat().thp_deferred_split_page, 1U);
   ++b.memory.frame(head).pins;
@@ -136,7 +132,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Underused, testing::Values("6.12", "6.18", "7.
 
 class UnderusedOff : public Underused {
  protected:
-  explicit UnderusedOff(BenchConfig config = config_for(GetParam())) : Underused(config) {}
+  explicit UnderusedOff(BenchConfig config = tolerant_config(GetParam())) : Underused(config) {}
 };
 
 TEST_P(UnderusedOff, WithoutTheKnobNothingIsListed) {

@@ -2,10 +2,9 @@
 
 #include "tests/support/syscalls_fixture.h"
 
-namespace collapsar {
+namespace collapsar::test {
 namespace {
 
-using namespace test;
 using Op = KernelBench::Op;
 
 struct UserfaultfdTest : SyscallsTest {
@@ -21,7 +20,7 @@ TEST_F(UserfaultfdTest, ArmingCutsTheVmaAndDisarmingMergesItAgain) {
   touched(10);
   EXPECT_EQ(uffd(UffdMode::missing, 2, 3), 0);
   EXPECT_EQ(mm.vmas().size(), 3U);
-  EXPECT_TRUE(mm.find({kBase + 2 * kPageBytes})->is(Vma::kUffdMissing));
+  EXPECT_TRUE(mm.find(kBase + 2 * kPageBytes)->is(Vma::kUffdMissing));
   EXPECT_EQ(uffd(UffdMode::off, 0, 10), 0);
   EXPECT_EQ(mm.vmas().size(), 1U);
 }
@@ -41,7 +40,7 @@ TEST_F(UserfaultfdTest, AProtectedPageIsMarkedInItsEntryAlsoOnSwap) {
   bench.call(advice(Advice::pageout, 2));
   bench.wait(std::chrono::milliseconds(1));
   EXPECT_TRUE(entry(1).swap() && (entry(1).bits & Pte::kUffdWp));
-  bench.touch(task, {kBase + kPageBytes}, Access::read);
+  bench.touch(task, kBase + kPageBytes, Access::read);
   EXPECT_TRUE(entry(1).present() && (entry(1).bits & Pte::kUffdWp));
 }
 
@@ -50,15 +49,15 @@ TEST_F(UserfaultfdTest, AChildIsNotWatched) {
   ASSERT_EQ(uffd(UffdMode::wp, 0, 1), 0);
   ASSERT_EQ(uffd(UffdMode::protect, 0, 1), 0);
   const TaskId child = bench.fork(task, 2);
-  EXPECT_FALSE(bench.entry(child, {kBase}).bits & Pte::kUffdWp);
+  EXPECT_FALSE(bench.entry(child, kBase).bits & Pte::kUffdWp);
   EXPECT_TRUE(entry(0).bits & Pte::kUffdWp);
 }
 
 TEST_F(UserfaultfdTest, AFaultThatNobodyAnswersEndsTheRun) {
   bench.map(task, kBase, kPageBytes);
   ASSERT_EQ(uffd(UffdMode::missing, 0, 1), 0);
-  EXPECT_THROW(bench.touch(task, {kBase}), SimulationError);
+  EXPECT_THROW(bench.touch(task, kBase), SimulationError);
 }
 
 }  // namespace
-}  // namespace collapsar
+}  // namespace collapsar::test

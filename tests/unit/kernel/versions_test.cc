@@ -9,9 +9,6 @@
 namespace collapsar::test {
 namespace {
 
-constexpr VirtAddr kBase{1ULL << 40};
-constexpr VirtAddr at(std::uint64_t page) { return kBase + page * kPageBytes; }
-
 class Versions : public testing::TestWithParam<const char*> {
  protected:
   Versions() {
@@ -39,7 +36,7 @@ class Versions : public testing::TestWithParam<const char*> {
     while (stats().wakeups == before || !bench->kernel.khugepaged().asleep()) ASSERT_TRUE(bench->queue.run_one());
   }
   int madvise_collapse(std::uint64_t ranges) {
-    SyscallRequest r = KernelBench::advice(task, Advice::collapse, kBase.value, ranges * kHugeBytes);
+    SyscallRequest r = KernelBench::advice(task, Advice::collapse, kBase, ranges * kHugeBytes);
     bench->call(r);
     return r.error;
   }
@@ -255,8 +252,8 @@ TEST_P(Versions, StartTheDaemonForSharedMemoryAloneSince6_18) {
 
 TEST_P(Versions, RegisterAtStackGrowthIn6_1) {
   build();
-  bench->now(KernelBench::request(KernelBench::Op::stack_room, task, 256 * kMiB, 32 * kMiB));
-  SyscallRequest image = KernelBench::request(KernelBench::Op::add_vma, task, 284 * kMiB, 4 * kMiB);
+  bench->now(KernelBench::request(KernelBench::Op::stack_room, task, {256 * kMiB}, 32 * kMiB));
+  SyscallRequest image = KernelBench::request(KernelBench::Op::add_vma, task, {284 * kMiB}, 4 * kMiB);
   image.name = "[stack]";
   bench->now(image);
   Vma& stack = *mm().find(VirtAddr{284 * kMiB});
@@ -272,7 +269,7 @@ TEST_P(Versions, RegisterAtStackGrowthIn6_1) {
 TEST_P(Versions, AlignMappingsOfWhole2MiBSince6_12) {
   build();
   const auto place = [&](std::uint64_t bytes) {
-    return bench->now(KernelBench::request(KernelBench::Op::mmap, task, 0, bytes)).address;
+    return bench->now(KernelBench::request(KernelBench::Op::mmap, task, {}, bytes)).address;
   };
   place(kPageBytes);
   EXPECT_EQ(place(2 * kHugeBytes) % kHugeBytes == 0, since("6.12"));

@@ -14,12 +14,12 @@
 namespace collapsar {
 namespace {
 
-constexpr std::uint64_t kLine = 64;
+constexpr std::uint64_t kLineBytes = 64;
 
 // One level: a list of (line, dirty) for each set, the most recent first.
 struct PlainLevel {
   PlainLevel(const CacheLevelConfig& c)
-      : ways(c.ways), is_inclusive(c.inclusive), sets(c.size.value / (kLine * c.ways)) {}
+      : ways(c.ways), is_inclusive(c.inclusive), sets(c.size.value / (kLineBytes * c.ways)) {}
   using Set = std::list<std::pair<std::uint64_t, bool>>;
   Set& set_of(std::uint64_t line) { return sets[line % sets.size()]; }
   Set::iterator find(std::uint64_t line) {
@@ -85,20 +85,20 @@ class CacheModel : public ::testing::TestWithParam<Shape> {
  protected:
   static CachesConfig config() {
     CachesConfig c;
-    c.l1d = {Bytes{8 * kLine}, 2, 4, false, false, CacheReplacement::lru};
-    c.l2 = CacheLevelConfig{Bytes{24 * kLine}, 3, 14, false, GetParam().is_l2_inclusive, CacheReplacement::lru};
-    c.l3 = CacheLevelConfig{Bytes{60 * kLine}, 5, 50, true, GetParam().is_l3_inclusive, CacheReplacement::lru};
+    c.l1d = {Bytes{8 * kLineBytes}, 2, 4, false, false, CacheReplacement::lru};
+    c.l2 = CacheLevelConfig{Bytes{24 * kLineBytes}, 3, 14, false, GetParam().is_l2_inclusive, CacheReplacement::lru};
+    c.l3 = CacheLevelConfig{Bytes{60 * kLineBytes}, 5, 50, true, GetParam().is_l3_inclusive, CacheReplacement::lru};
     return c;
   }
 };
 
 // The caches under test, one access after the other.
-class Bench {
+class CacheModelBench {
  public:
-  explicit Bench(const CachesConfig& config)
+  explicit CacheModelBench(const CachesConfig& config)
       : dram(queue, ideal()), caches(queue, dram, config, 1, Clock(Frequency{2e9})) {}
   void access(std::uint64_t line, bool write) {
-    const PhysAddr address{line * kLine};
+    const PhysAddr address{line * kLineBytes};
     if (caches.hit_l1d(0, address, write)) return;
     if (caches.access(0, address, write, CacheEntry::l1d).level != CacheHierarchy::kMemory) return;
     caches.fetch(fetch, 0, address, write, CacheEntry::l1d, done);
@@ -120,11 +120,11 @@ class Bench {
 
  private:
   LineFetch fetch;
-  Event done = event<&Bench::arrived>(this, "test.arrived", Phase::cpu);
+  Event done = event<&CacheModelBench::arrived>(this, "test.arrived", Phase::cpu);
 };
 
 TEST_P(CacheModel, AgreesWithAPlainOneAndKeepsInclusion) {
-  Bench bench(config());
+  CacheModelBench bench(config());
   PlainCaches plain(config());
   Random random(1, "cache_model_test");
   for (int i = 0; i < 50'000; ++i) {
@@ -145,7 +145,7 @@ TEST_P(CacheModel, AgreesWithAPlainOneAndKeepsInclusion) {
 }
 
 TEST_P(CacheModel, WritesEveryStoredLineToMemoryInTheEnd) {
-  Bench bench(config());
+  CacheModelBench bench(config());
   constexpr std::uint64_t kStored = 30;
   for (std::uint64_t line = 0; line < kStored; ++line) bench.access(line, true);
   for (std::uint64_t line = 1000; line < 1400; ++line) bench.access(line, false);

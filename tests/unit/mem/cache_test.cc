@@ -25,8 +25,8 @@ CachesConfig small() {
   return config;
 }
 
-struct Bench {
-  explicit Bench(const CachesConfig& config, std::uint32_t cpus = 1)
+struct CacheBench {
+  explicit CacheBench(const CachesConfig& config, std::uint32_t cpus = 1)
       : dram(queue, ideal()), caches(queue, dram, config, cpus, Clock(Frequency{kHertz})) {}
   static DramConfig ideal() {
     DramConfig config;
@@ -34,9 +34,9 @@ struct Bench {
     return config;
   }
   struct Miss {
-    explicit Miss(Bench& owner) : bench(owner) {}
+    explicit Miss(CacheBench& owner) : bench(owner) {}
     void answered() { finished = bench.queue.now(); }
-    Bench& bench;
+    CacheBench& bench;
     LineFetch fetch;
     Time finished = kNever;
     Event done = event<&Miss::answered>(this, "test.answered", Phase::cpu);
@@ -146,7 +146,7 @@ TEST(CacheArray, RemoveMakesRoom) {
 
 TEST(CacheHierarchy, TellsWhereALineIsAndWhatItTakes) {
   const CachesConfig config = small();
-  Bench bench(config);
+  CacheBench bench(config);
   EXPECT_FALSE(bench.caches.hit_l1d(0, {0}, false));
   const auto miss = bench.access(0);
   EXPECT_EQ(miss.level, CacheHierarchy::kMemory);
@@ -168,7 +168,7 @@ TEST(CacheHierarchy, TellsWhereALineIsAndWhatItTakes) {
 }
 
 TEST(CacheHierarchy, AnL3HitFillsTheLevelsAbove) {
-  Bench bench(small());
+  CacheBench bench(small());
   for (std::uint64_t i = 0; i < 5; ++i) bench.load(i * 8);  // set 0 of L2 has 4 ways; L3 holds them all
   EXPECT_EQ(bench.load(0), 3U);
   EXPECT_EQ(bench.load(0), 1U);
@@ -177,8 +177,8 @@ TEST(CacheHierarchy, AnL3HitFillsTheLevelsAbove) {
 
 TEST(CacheHierarchy, AMissTakesTheLastLatencyPlusMemory) {
   const CachesConfig config = small();
-  Bench bench(config);
-  Bench::Miss& miss = bench.fetch(0);
+  CacheBench bench(config);
+  CacheBench::Miss& miss = bench.fetch(0);
   const Time end = Time(config.l3->latency * kCycle + bench.dram.unloaded_read());
   bench.queue.run_until(end - Duration(1));
   EXPECT_EQ(miss.finished, kNever);
@@ -192,12 +192,12 @@ TEST(CacheHierarchy, AMissTakesTheLastLatencyPlusMemory) {
 
 TEST(CacheHierarchy, MissesOfOneLineShareOneReadOfMemory) {
   const CachesConfig config = small();
-  Bench bench(config, 2);
-  Bench::Miss& first = bench.fetch(7);
+  CacheBench bench(config, 2);
+  CacheBench::Miss& first = bench.fetch(7);
   const Time end = Time(config.l3->latency * kCycle + bench.dram.unloaded_read());
   bench.queue.run_until(end - Duration(1));
-  Bench::Miss& joined = bench.fetch(7, true);
-  Bench::Miss& elsewhere = bench.fetch(7, false, 1);
+  CacheBench::Miss& joined = bench.fetch(7, true);
+  CacheBench::Miss& elsewhere = bench.fetch(7, false, 1);
   bench.queue.run();
   EXPECT_EQ(first.finished, end);
   EXPECT_EQ(joined.finished, end);
@@ -213,7 +213,7 @@ TEST(CacheHierarchy, MissesOfOneLineShareOneReadOfMemory) {
 TEST(CacheHierarchy, CpusWithoutASharedLevelReadForThemselves) {
   CachesConfig config = small();
   config.l3->shared = false;
-  Bench bench(config, 2);
+  CacheBench bench(config, 2);
   bench.fetch(7), bench.fetch(7, false, 1);
   bench.queue.run();
   EXPECT_EQ(bench.dram.stats().reads, 2U);
@@ -221,7 +221,7 @@ TEST(CacheHierarchy, CpusWithoutASharedLevelReadForThemselves) {
 }
 
 TEST(CacheHierarchy, PrivateLevelsAreEachCpusOwnAndASharedL3IsNot) {
-  Bench bench(small(), 2);
+  CacheBench bench(small(), 2);
   bench.load(0, false, 0);
   EXPECT_EQ(bench.load(0, false, 1), 3U);
   EXPECT_EQ(bench.load(0, false, 1), 1U);
@@ -231,7 +231,7 @@ TEST(CacheHierarchy, DirtyVictimsGoDownLevelByLevelCleanOnesVanish) {
   CachesConfig config = small();
   config.l3.reset();
   config.l2 = CacheLevelConfig{Bytes{4 * kLine}, 4, 14, false, false, CacheReplacement::lru};  // one set
-  Bench bench(config);
+  CacheBench bench(config);
   bench.load(0, true);
   bench.load(4), bench.load(8);  // 0 leaves the L1D, dirty; 4 will leave clean
   EXPECT_EQ(bench.caches.stats(1).writebacks, 1U);
@@ -246,7 +246,7 @@ TEST(CacheHierarchy, DirtyVictimsGoDownLevelByLevelCleanOnesVanish) {
 TEST(CacheHierarchy, AnInclusiveL3TakesItsVictimOutAboveAndKeepsTheNewerData) {
   CachesConfig config = small();
   config.l3 = CacheLevelConfig{Bytes{2 * kLine}, 2, 50, true, true, CacheReplacement::lru};  // one set of two lines
-  Bench bench(config, 2);
+  CacheBench bench(config, 2);
   bench.load(0, true, 0);
   bench.load(1, false, 1);
   bench.load(2, false, 1);  // 0 leaves the L3, and so CPU 0's L1D, where its data was newest
@@ -256,14 +256,14 @@ TEST(CacheHierarchy, AnInclusiveL3TakesItsVictimOutAboveAndKeepsTheNewerData) {
   EXPECT_EQ(bench.load(0), CacheHierarchy::kMemory);
 
   config.l3->inclusive = false;
-  Bench other(config, 2);
+  CacheBench other(config, 2);
   other.load(0, true, 0);
   other.load(1, false, 1), other.load(2, false, 1);
   EXPECT_TRUE(other.caches.hit_l1d(0, {0}, false));
 }
 
 TEST(CacheHierarchy, WalkerReadsMayEnterAtL2AndLeaveTheL1Alone) {
-  Bench bench(small());
+  CacheBench bench(small());
   EXPECT_EQ(bench.access(0, false, 0, CacheEntry::l2).level, CacheHierarchy::kMemory);
   bench.fetch(0, false, 0, CacheEntry::l2);
   bench.queue.run();
@@ -275,7 +275,7 @@ TEST(CacheHierarchy, WalkerReadsMayEnterAtL2AndLeaveTheL1Alone) {
 TEST(CacheHierarchy, FetchesUseTheL1iWhereThereIsOne) {
   CachesConfig config = small();
   config.l1i = config.l1d;
-  Bench bench(config);
+  CacheBench bench(config);
   EXPECT_TRUE(bench.caches.has_level(0));
   bench.access(0, false, 0, CacheEntry::l1i);
   bench.fetch(0, false, 0, CacheEntry::l1i);

@@ -6,32 +6,31 @@
 #include <deque>
 
 #include "models/mem/dram.h"
+#include "tests/unit/mem/one_rank.h"
 
 namespace collapsar {
 namespace {
 
 using Cycle = DramTiming::Cycle;
-constexpr std::uint64_t kRowBytes = 8 * kKiB, kBanks = 16, kNextRow = kBanks * kRowBytes;
+constexpr std::uint64_t kNextRow = kBanks * kRowBytes;
 
-DramConfig one_rank() {
-  DramConfig config;
-  config.standard = "DDR4-2400";
-  config.channels = config.ranks = 1;
+DramConfig bare_rank() {
+  DramConfig config = one_rank();
   config.controller_latency = 0;
   return config;
 }
 
-class Bench {
+class ChannelBench {
  public:
-  explicit Bench(const DramConfig& config) : dram(queue, config), t(dram.timing()) { dram.log_commands(logs); }
+  explicit ChannelBench(const DramConfig& config) : dram(queue, config), t(dram.timing()) { dram.log_commands(logs); }
   struct Read {
-    Read(Bench& owner, std::uint64_t address) : bench(owner) {
+    Read(ChannelBench& owner, std::uint64_t address) : bench(owner) {
       request.address = {address};
       request.done = &done;
       owner.dram.submit(request);
     }
     void answered() { finished = bench.t.cycle_not_before(bench.queue.now()); }
-    Bench& bench;
+    ChannelBench& bench;
     DramRequest request;
     Cycle finished = -1;
     Event done = event<&Read::answered>(this, "test.answered", Phase::cpu);
@@ -55,22 +54,22 @@ class Bench {
 // ---- Pages
 
 TEST(DramPages, OpenStaysOpenUntilAnotherRowIsWanted) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   bench.read(0);
   bench.run_to(9000);
-  const Bench::Read& read = bench.read(64);
+  const ChannelBench::Read& read = bench.read(64);
   bench.run_to(9300);
   EXPECT_EQ(read.finished, 9000 + bench.hit());
 }
 
 TEST(DramPages, ClosedClosesAsSoonAsNoRequestWantsTheRow) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.page_policy = PagePolicy::closed;
-  Bench bench(config);
+  ChannelBench bench(config);
   bench.read(0);
   const Cycle closed = std::max(bench.t.ras, bench.t.rcd + bench.t.rtp) + bench.t.rp;
   bench.run_to(closed - 1);
-  const Bench::Read& read = bench.read(kNextRow);
+  const ChannelBench::Read& read = bench.read(kNextRow);
   bench.run_to(1000);
   EXPECT_EQ(read.finished, closed + bench.miss());  // no precharge of its own, but not before tRP has passed
   EXPECT_EQ(bench.dram.stats().row_misses, 2U);
@@ -78,20 +77,20 @@ TEST(DramPages, ClosedClosesAsSoonAsNoRequestWantsTheRow) {
 
 // A second read of the same row, or of another, some cycles after the column of the first.
 Cycle second_after(Cycle gap, std::uint64_t address, Cycle timeout) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.page_policy = PagePolicy::timeout;
   config.page_timeout = std::uint32_t(timeout);
-  Bench bench(config);
+  ChannelBench bench(config);
   bench.read(0);
   bench.run_to(bench.t.rcd + gap);
-  const Bench::Read& read = bench.read(address);
+  const ChannelBench::Read& read = bench.read(address);
   bench.run_to(8000);
   return read.finished - (bench.t.rcd + gap);
 }
 
 TEST(DramPages, TimeoutClosesAfterAWhileWithoutAccess) {
   constexpr Cycle kTimeout = 500;
-  const Bench plain(one_rank());
+  const ChannelBench plain(bare_rank());
   EXPECT_EQ(second_after(kTimeout - 1, 64, kTimeout), plain.hit());
   EXPECT_EQ(second_after(kTimeout, 64, kTimeout), plain.t.rp + plain.miss());  // the precharge has just begun
   EXPECT_EQ(second_after(kTimeout + plain.t.rp, 64, kTimeout), plain.miss());
@@ -102,7 +101,7 @@ TEST(DramPages, TimeoutClosesAfterAWhileWithoutAccess) {
 // ---- Writes that nobody waits for
 
 TEST(DramWrites, WaitWhileReadsWaitAndGoWhenNoneDoes) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   for (std::uint64_t i = 0; i < 8; ++i) bench.read(i * kNextRow);
   bench.dram.post_write({kRowBytes});
   bench.run_to(5000);
@@ -113,10 +112,10 @@ TEST(DramWrites, WaitWhileReadsWaitAndGoWhenNoneDoes) {
 }
 
 TEST(DramWrites, GoFirstFromTheHighMarkDownToTheLowMark) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.write_queue = 16, config.write_high = 8, config.write_low = 3;
   for (const std::uint64_t writes : {7U, 8U}) {
-    Bench bench(config);
+    ChannelBench bench(config);
     for (std::uint64_t i = 0; i < 8; ++i) bench.read(i * kNextRow);
     for (std::uint64_t i = 0; i < writes; ++i) bench.dram.post_write({kRowBytes + 64 * i});
     bench.run_to(5000);
@@ -131,9 +130,9 @@ TEST(DramWrites, GoFirstFromTheHighMarkDownToTheLowMark) {
 }
 
 TEST(DramWrites, BeyondTheBufferWaitOutside) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.write_queue = 2, config.write_high = 2, config.write_low = 1;
-  Bench bench(config);
+  ChannelBench bench(config);
   bench.read(0);
   for (std::uint64_t i = 0; i < 100; ++i) bench.dram.post_write({kRowBytes * i});
   EXPECT_EQ(bench.dram.held(), bench.dram.in_flight());
@@ -142,11 +141,11 @@ TEST(DramWrites, BeyondTheBufferWaitOutside) {
 }
 
 TEST(DramWrites, AnswerAReadOfTheirLine) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   bench.read(kNextRow);  // keeps the write waiting
   bench.dram.post_write({64});
-  const Bench::Read& same = bench.read(64);
-  const Bench::Read& neighbour = bench.read(128);
+  const ChannelBench::Read& same = bench.read(64);
+  const ChannelBench::Read& neighbour = bench.read(128);
   bench.run_to(3000);
   EXPECT_EQ(same.finished, 0);
   EXPECT_GE(neighbour.finished, bench.miss());
@@ -157,31 +156,31 @@ TEST(DramWrites, AnswerAReadOfTheirLine) {
 // ---- Refresh
 
 TEST(DramRefresh, HoldsARequestThatComesInTheMiddle) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   const Cycle due = bench.t.refi;
   bench.run_to(due + 10);
-  const Bench::Read& read = bench.read(0);
+  const ChannelBench::Read& read = bench.read(0);
   bench.run_to(due + 2000);
   EXPECT_EQ(read.finished, due + bench.t.rfc + bench.miss());
   EXPECT_EQ(bench.dram.stats().refreshes, 1U);
 }
 
 TEST(DramRefresh, ClosesTheRowsOfARankThatWasIdle) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   const Cycle due = bench.t.refi;
   bench.read(0);
   bench.run_to(due + 10);
-  const Bench::Read& during = bench.read(64);
+  const ChannelBench::Read& during = bench.read(64);
   bench.run_to(due + 2000);
   EXPECT_EQ(during.finished, due + bench.t.rp + bench.t.rfc + bench.miss());
   bench.run_to(2 * due + 5000);
-  const Bench::Read& after = bench.read(64);
+  const ChannelBench::Read& after = bench.read(64);
   bench.run_to(2 * due + 6000);
   EXPECT_EQ(after.finished, 2 * due + 5000 + bench.miss());
 }
 
 TEST(DramRefresh, GoesBeforeRequestsThatWait) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   const Cycle due = bench.t.refi;
   bench.run_to(due - 2);
   bench.read(0);  // activated, and cut short
@@ -190,7 +189,7 @@ TEST(DramRefresh, GoesBeforeRequestsThatWait) {
 }
 
 TEST(DramRefresh, OfAnIdleMemoryTakesNoEvents) {
-  Bench bench(one_rank());
+  ChannelBench bench(bare_rank());
   bench.read(0);
   bench.queue.run();
   const std::uint64_t events = bench.queue.events_run();
@@ -203,24 +202,24 @@ TEST(DramRefresh, OfAnIdleMemoryTakesNoEvents) {
 }
 
 TEST(DramRefresh, ComesForEachRankInItsTurn) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.ranks = 4;
   config.mapping = "RaRoBaCoCh";
-  Bench bench(config);
+  ChannelBench bench(config);
   bench.run_to(bench.t.refi / 4 + 1);  // rank 0 rests
-  const Bench::Read& other = bench.read(65'536 * kNextRow);
-  const Bench::Read& first = bench.read(0);
+  const ChannelBench::Read& other = bench.read(65'536 * kNextRow);
+  const ChannelBench::Read& first = bench.read(0);
   bench.run_to(2000 + bench.t.refi / 4);
   EXPECT_EQ(other.finished, bench.t.refi / 4 + 1 + bench.miss());
   EXPECT_EQ(first.finished, bench.t.refi / 4 + bench.t.rfc + bench.miss());
 }
 
 TEST(DramRefresh, CanBeLeftOut) {
-  DramConfig config = one_rank();
+  DramConfig config = bare_rank();
   config.refresh = DramRefresh::none;
-  Bench bench(config);
+  ChannelBench bench(config);
   bench.run_to(bench.t.refi + 10);
-  const Bench::Read& read = bench.read(0);
+  const ChannelBench::Read& read = bench.read(0);
   bench.run_to(bench.t.refi + 2000);
   EXPECT_EQ(read.finished, bench.t.refi + 10 + bench.miss());
 }

@@ -12,24 +12,24 @@ namespace {
 
 using Cycle = DramGates::Cycle;
 using Command = DramCommand;
-constexpr std::uint32_t kGroups = 4, kBanks = 16;  // of DDR4, x8
+constexpr std::uint32_t kGroups = 4, kBanksOfRank = 16;  // of DDR4, x8
 
 // Bank numbers beside bank 0.
-constexpr std::uint32_t kSameGroup = kGroups, kOtherGroup = 1, kOtherRank = kBanks;
+constexpr std::uint32_t kSameGroup = kGroups, kOtherGroup = 1, kOtherRank = kBanksOfRank;
 
 // A standard of which every gate is made long in turn, so that no other hides it.
 DramTiming plain() { return *DramTiming::find("DDR4-2400"); }
 
-class Bench {
+class GatesBench {
  public:
-  explicit Bench(const DramTiming& timing) : t(timing), gates(t, 2) { gates.log_to(&log); }
+  explicit GatesBench(const DramTiming& timing) : t(timing), gates(t, 2) { gates.log_to(&log); }
   void give(Command command, std::uint32_t bank, Cycle at) {
     switch (command) {
       case Command::activate: gates.activate(bank, 7, at); return;
       case Command::precharge: gates.precharge(bank, at); return;
       case Command::read: gates.column(bank, false, 1, t.ccd_l, at); return;
       case Command::write: gates.column(bank, true, 1, t.ccd_l_wr, at); return;
-      case Command::refresh: gates.refresh(bank / kBanks, at); return;
+      case Command::refresh: gates.refresh(bank / kBanksOfRank, at); return;
     }
   }
   // `command` is refused at `at` - 1 and taken at `at`; a reader of the command log who knows the rules agrees.
@@ -51,20 +51,20 @@ constexpr Cycle kAt = 1000, kLong = 200;
 
 TEST(DramGates, HoldsColumnsForTRcd) {
   for (const Command column : {Command::read, Command::write}) {
-    Bench bench(plain());
+    GatesBench bench(plain());
     bench.give(Command::activate, 0, kAt);
     bench.expect_edge(column, 0, kAt + bench.t.rcd);
   }
 }
 
 TEST(DramGates, HoldsThePrechargeForTRas) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.expect_edge(Command::precharge, 0, kAt + bench.t.ras);
 }
 
 TEST(DramGates, HoldsTheNextActivateForTRp) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::precharge, 0, kAt + 2 * bench.t.ras);
   bench.expect_edge(Command::activate, 0, kAt + 2 * bench.t.ras + bench.t.rp);
@@ -73,37 +73,37 @@ TEST(DramGates, HoldsTheNextActivateForTRp) {
 TEST(DramGates, HoldsTheNextActivateForTRc) {
   DramTiming t = plain();
   t.rc = kLong;
-  Bench bench(t);
+  GatesBench bench(t);
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::precharge, 0, kAt + t.ras);
   bench.expect_edge(Command::activate, 0, kAt + t.rc);
 }
 
 TEST(DramGates, SpacesActivatesByTRrdLInAGroupAndTRrdSElsewhere) {
-  Bench group(plain());
+  GatesBench group(plain());
   group.give(Command::activate, 0, kAt);
   group.expect_edge(Command::activate, kSameGroup, kAt + group.t.rrd_l);
-  Bench rank(plain());
+  GatesBench rank(plain());
   rank.give(Command::activate, 0, kAt);
   rank.expect_edge(Command::activate, kOtherGroup, kAt + rank.t.rrd_s);
 }
 
 TEST(DramGates, LetsFourActivatesGoInTFaw) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   for (std::uint32_t i = 0; i < 4; ++i) bench.give(Command::activate, i, kAt + i * bench.t.rrd_s);
   bench.give(Command::activate, kOtherRank, kAt + 4 * bench.t.rrd_s);  // another rank has its own window
   bench.expect_edge(Command::activate, kSameGroup, kAt + bench.t.faw);
 }
 
 TEST(DramGates, HoldsThePrechargeAfterAReadForTRtp) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::read, 0, kAt + kLong);
   bench.expect_edge(Command::precharge, 0, kAt + kLong + bench.t.rtp);
 }
 
 TEST(DramGates, HoldsThePrechargeAfterAWriteForTWr) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::write, 0, kAt + kLong);
   bench.expect_edge(Command::precharge, 0, kAt + kLong + bench.t.cwl + bench.t.burst + bench.t.wr);
@@ -111,7 +111,7 @@ TEST(DramGates, HoldsThePrechargeAfterAWriteForTWr) {
 
 // The two columns of `first` in bank 0 and `second` in `bank`, both of whose rows are long open.
 void expect_spacing(const DramTiming& t, Command first, Command second, std::uint32_t bank, Cycle gap) {
-  Bench bench(t);
+  GatesBench bench(t);
   bench.give(Command::activate, 0, kAt);
   if (bank != 0) bench.give(Command::activate, bank, kAt + kLong);
   bench.give(first, 0, kAt + 2 * kLong);
@@ -155,7 +155,7 @@ TEST(DramGates, LeavesTheBusIdleBetweenRanks) {
 }
 
 TEST(DramGates, BeginsDataTClOrTCwlAfterItsCommand) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   const Cycle read = kAt + kLong, write = kAt + 2 * kLong;
   EXPECT_EQ(bench.gates.column(0, false, 1, bench.t.ccd_l, read), read + bench.t.cl + bench.t.burst);
@@ -164,7 +164,7 @@ TEST(DramGates, BeginsDataTClOrTCwlAfterItsCommand) {
 }
 
 TEST(DramGates, RefreshClosesTheRowsOfItsRankAndHoldsItForTRfc) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::activate, kOtherRank, kAt + bench.t.rrd_s);
   bench.give(Command::refresh, 0, kAt + 1);  // the row of bank 0 has to stay for tRAS
@@ -174,7 +174,7 @@ TEST(DramGates, RefreshClosesTheRowsOfItsRankAndHoldsItForTRfc) {
 }
 
 TEST(DramGates, RefreshOfAClosedRankWaitsForTheLastPrecharge) {
-  Bench bench(plain());
+  GatesBench bench(plain());
   bench.give(Command::activate, 0, kAt);
   bench.give(Command::precharge, 0, kAt + kLong);
   bench.give(Command::refresh, 0, kAt + kLong);

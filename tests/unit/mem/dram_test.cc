@@ -6,30 +6,22 @@
 #include <deque>
 
 #include "models/mem/dram_stream.h"
+#include "tests/unit/mem/one_rank.h"
 
 namespace collapsar {
 namespace {
 
 using Cycle = std::int64_t;
-constexpr std::uint64_t kRowBytes = 8 * kKiB, kBanks = 16;
-
-// One channel, one rank; from high to low row, bank, column.
-DramConfig one_rank() {
-  DramConfig config;
-  config.standard = "DDR4-2400";
-  config.channels = config.ranks = 1;
-  return config;
-}
 
 // A memory with requests that write down when they were answered.
-class Bench {
+class DramBench {
  public:
-  explicit Bench(const DramConfig& config)
+  explicit DramBench(const DramConfig& config)
       : dram(queue, config), t(dram.timing()), controller(config.controller_latency) {}
   struct Access {
-    explicit Access(Bench& owner) : bench(owner) { request.done = &done; }
+    explicit Access(DramBench& owner) : bench(owner) { request.done = &done; }
     void answered() { finished = bench.queue.now(); }
-    Bench& bench;
+    DramBench& bench;
     DramRequest request;
     Time finished = kNever;
     Event done = event<&Access::answered>(this, "test.answered", Phase::cpu);
@@ -62,7 +54,7 @@ TEST(Dram, AnswersALoneReadOfAClosedBankAfterControllerActivateColumnAndBurst) {
   for (const char* standard : {"DDR4-2400", "DDR4-2666", "DDR4-3200", "DDR5-4800", "DDR5-5600"}) {
     DramConfig config;
     config.standard = standard;
-    Bench bench(config);
+    DramBench bench(config);
     const Cycle expected = bench.controller + bench.t.rcd + bench.t.cl + bench.t.burst;
     EXPECT_EQ(bench.dram.unloaded_read(), bench.t.time_of(expected) - kTimeZero);
     bench.expect_answer(bench.submit(0), expected);
@@ -71,7 +63,7 @@ TEST(Dram, AnswersALoneReadOfAClosedBankAfterControllerActivateColumnAndBurst) {
 }
 
 TEST(Dram, SkipsTheActivateOnARowHitAndAddsAPrechargeOnAConflict) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.submit(0);
   bench.run_to(1000);
   bench.expect_answer(bench.submit(64), 1000 + bench.controller + bench.t.cl + bench.t.burst);
@@ -85,7 +77,7 @@ TEST(Dram, SkipsTheActivateOnARowHitAndAddsAPrechargeOnAConflict) {
 }
 
 TEST(Dram, StartsAtTheNextClockEdge) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.queue.run_until(bench.t.time_of(10) + Duration(1));
   bench.expect_answer(bench.submit(0), 11 + bench.controller + bench.t.rcd + bench.t.cl + bench.t.burst);
 }
@@ -93,7 +85,7 @@ TEST(Dram, StartsAtTheNextClockEdge) {
 TEST(Dram, ClosedPagePolicyAlwaysActivatesButKeepsARowThatTheNextRequestWants) {
   DramConfig config = one_rank();
   config.page_policy = PagePolicy::closed;
-  Bench bench(config);
+  DramBench bench(config);
   bench.submit(0);
   bench.submit(64);
   bench.run_to(1000);
@@ -103,44 +95,44 @@ TEST(Dram, ClosedPagePolicyAlwaysActivatesButKeepsARowThatTheNextRequestWants) {
 }
 
 TEST(Dram, KeepsARowOpenForTRas) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.submit(0);
-  Bench::Access& conflict = bench.submit(kBanks * kRowBytes);
+  DramBench::Access& conflict = bench.submit(kBanks * kRowBytes);
   const Cycle precharge = std::max(bench.t.ras, bench.t.rcd + bench.t.rtp);
   bench.expect_answer(conflict, precharge + bench.t.rp + bench.t.rcd + bench.t.cl + bench.t.burst + bench.controller);
 }
 
 TEST(Dram, WaitsForWriteRecoveryBeforeAPrecharge) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.submit(0, true);
-  Bench::Access& conflict = bench.submit(kBanks * kRowBytes);
+  DramBench::Access& conflict = bench.submit(kBanks * kRowBytes);
   const Cycle precharge = bench.t.rcd + bench.t.cwl + bench.t.burst + bench.t.wr;
   bench.expect_answer(conflict, precharge + bench.t.rp + bench.t.rcd + bench.t.cl + bench.t.burst + bench.controller);
 }
 
 TEST(Dram, SpacesColumnsOfOneBankGroupAndOfTwo) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   for (std::uint64_t bank : {0, 4, 1}) bench.submit(bank * kRowBytes);  // groups 0, 0, 1
   bench.run_to(1000);
   const Cycle first = 1000 + bench.controller + bench.t.cl + bench.t.burst;
   bench.submit(64);
-  Bench::Access& same_group = bench.submit(4 * kRowBytes + 64);
+  DramBench::Access& same_group = bench.submit(4 * kRowBytes + 64);
   bench.expect_answer(same_group, first + bench.t.ccd_l);
   bench.run_to(2000);
   bench.submit(128);
-  Bench::Access& other_group = bench.submit(kRowBytes + 64);
+  DramBench::Access& other_group = bench.submit(kRowBytes + 64);
   bench.expect_answer(other_group, 1000 + first + bench.t.ccd_s);
 }
 
 TEST(Dram, SpacesActivatesOfOneGroupOfTwoAndOfAWindowOfFour) {
-  Bench bench(one_rank());
-  Bench::Access& a = bench.submit(0);
-  Bench::Access& same_group = bench.submit(4 * kRowBytes);
+  DramBench bench(one_rank());
+  DramBench::Access& a = bench.submit(0);
+  DramBench::Access& same_group = bench.submit(4 * kRowBytes);
   bench.run_to(1000);
   EXPECT_EQ(same_group.finished - a.finished, bench.t.time_of(bench.t.rrd_l) - kTimeZero);
 
-  Bench five(one_rank());
-  Bench::Access* access[5];
+  DramBench five(one_rank());
+  DramBench::Access* access[5];
   for (std::uint64_t bank = 0; bank < 5; ++bank) access[bank] = &five.submit((bank < 4 ? bank : 8) * kRowBytes);
   five.run_to(1000);
   const Cycle alone = five.controller + five.t.rcd + five.t.cl + five.t.burst;
@@ -149,16 +141,16 @@ TEST(Dram, SpacesActivatesOfOneGroupOfTwoAndOfAWindowOfFour) {
 }
 
 TEST(Dram, TurnsTheBusRoundBetweenWriteAndRead) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   for (std::uint64_t bank : {0, 1}) bench.submit(bank * kRowBytes);
   bench.run_to(1000);
   bench.submit(64, true);
-  Bench::Access& same_group = bench.submit(128);
+  DramBench::Access& same_group = bench.submit(128);
   bench.expect_answer(
       same_group, 1000 + bench.t.cwl + bench.t.burst + bench.t.wtr_l + bench.t.cl + bench.t.burst + bench.controller);
   bench.run_to(2000);
   bench.submit(64, true);
-  Bench::Access& other_group = bench.submit(kRowBytes + 64);
+  DramBench::Access& other_group = bench.submit(kRowBytes + 64);
   bench.expect_answer(
       other_group, 2000 + bench.t.cwl + bench.t.burst + bench.t.wtr_s + bench.t.cl + bench.t.burst + bench.controller);
 }
@@ -167,23 +159,23 @@ TEST(Dram, LeavesABusCycleBetweenRanks) {
   DramConfig config = one_rank();
   config.ranks = 2;
   config.mapping = "RaRoBaCoCh";
-  Bench bench(config);
+  DramBench bench(config);
   const std::uint64_t other_rank = 65'536 * kBanks * kRowBytes;
   bench.submit(0);
   bench.submit(other_rank);
   bench.run_to(1000);
-  Bench::Access& first = bench.submit(64);
-  Bench::Access& second = bench.submit(other_rank + 64);
+  DramBench::Access& first = bench.submit(64);
+  DramBench::Access& second = bench.submit(other_rank + 64);
   bench.run_to(2000);
   EXPECT_EQ(second.finished - first.finished, bench.t.time_of(bench.t.burst + 1) - kTimeZero);
 }
 
 TEST(Dram, ServesHitsOfTheOpenRowFirstThenTheOldest) {
-  Bench bench(one_rank());
-  Bench::Access& first = bench.submit(0);
-  Bench::Access& second = bench.submit(kBanks * kRowBytes);
-  Bench::Access& third = bench.submit(64);  // a hit by the time the first is served
-  Bench::Access& elsewhere = bench.submit(kRowBytes);
+  DramBench bench(one_rank());
+  DramBench::Access& first = bench.submit(0);
+  DramBench::Access& second = bench.submit(kBanks * kRowBytes);
+  DramBench::Access& third = bench.submit(64);  // a hit by the time the first is served
+  DramBench::Access& elsewhere = bench.submit(kRowBytes);
   bench.run_to(1000);
   EXPECT_LT(first.finished, third.finished);
   EXPECT_LT(third.finished, second.finished);
@@ -196,10 +188,10 @@ TEST(Dram, ServesHitsOfTheOpenRowFirstThenTheOldest) {
 TEST(Dram, LetsAtMostHitLimitYoungerRequestsPassTheOldest) {
   DramConfig config = one_rank();
   config.hit_limit = 3;
-  Bench bench(config);
+  DramBench bench(config);
   bench.submit(0);
-  Bench::Access& conflict = bench.submit(kBanks * kRowBytes);
-  std::vector<Bench::Access*> hits;
+  DramBench::Access& conflict = bench.submit(kBanks * kRowBytes);
+  std::vector<DramBench::Access*> hits;
   for (std::uint64_t i = 1; i <= 5; ++i) hits.push_back(&bench.submit(64 * i));
   bench.run_to(2000);
   EXPECT_LT(hits[2]->finished, conflict.finished);
@@ -210,9 +202,9 @@ TEST(Dram, LetsAtMostHitLimitYoungerRequestsPassTheOldest) {
 TEST(Dram, LetsRequestsBeyondTheQueueWaitOutside) {
   DramConfig config = one_rank();
   config.queue = 1;
-  Bench bench(config);
-  Bench::Access& first = bench.submit(0);
-  Bench::Access& second = bench.submit(kRowBytes);  // another bank, but no room in the queue
+  DramBench bench(config);
+  DramBench::Access& first = bench.submit(0);
+  DramBench::Access& second = bench.submit(kRowBytes);  // another bank, but no room in the queue
   bench.run_to(1000);
   const Cycle alone = bench.t.rcd + bench.t.cl + bench.t.burst + bench.controller;
   EXPECT_EQ(first.finished, bench.t.time_of(alone));
@@ -221,7 +213,7 @@ TEST(Dram, LetsRequestsBeyondTheQueueWaitOutside) {
 }
 
 TEST(Dram, MovesAFrameWithOneActivateAtThePaceOfItsBankGroup) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.expect_answer(bench.submit(0, false, 64),
                       bench.controller + bench.t.rcd + 63 * bench.t.ccd_l + bench.t.cl + bench.t.burst);
   EXPECT_EQ(bench.dram.stats().reads, 64U);
@@ -232,8 +224,8 @@ TEST(Dram, MovesAFrameWithOneActivateAtThePaceOfItsBankGroup) {
 TEST(Dram, MovesAFrameAtThePaceOfTheBusWhereBankGroupsAlternate) {
   DramConfig config = one_rank();
   config.mapping = "RoRaBaCoBgCh";
-  Bench bench(config);
-  Bench::Access& frame = bench.submit(0, false, 64);
+  DramBench bench(config);
+  DramBench::Access& frame = bench.submit(0, false, 64);
   bench.run_to(2000);
   const Cycle all_data = bench.t.rcd + 64 * bench.t.burst;
   EXPECT_GE(frame.finished, bench.t.time_of(all_data));
@@ -243,7 +235,7 @@ TEST(Dram, MovesAFrameAtThePaceOfTheBusWhereBankGroupsAlternate) {
 TEST(Dram, SplitsAFrameOverTheChannels) {
   DramConfig config = one_rank();
   config.channels = 6;
-  Bench bench(config);
+  DramBench bench(config);
   bench.expect_answer(bench.submit(0, true, 64), bench.controller + bench.t.rcd + 10 * bench.t.ccd_l_wr + bench.t.cwl +
                                                      bench.t.burst);  // 64 lines: 11 at most
   EXPECT_EQ(bench.dram.stats().row_misses, 6U);
@@ -251,7 +243,7 @@ TEST(Dram, SplitsAFrameOverTheChannels) {
 }
 
 TEST(Dram, CountsAPostedWriteThatNobodyWaitsFor) {
-  Bench bench(one_rank());
+  DramBench bench(one_rank());
   bench.dram.post_write({0});
   EXPECT_EQ(bench.dram.in_flight(), 1U);
   bench.run_to(1000);
@@ -263,9 +255,9 @@ TEST(Dram, CountsAPostedWriteThatNobodyWaitsFor) {
 TEST(Dram, IdealTakesItsTimeWhateverIsAsked) {
   DramConfig config;
   config.ideal = std::chrono::nanoseconds(80);
-  Bench bench(config);
-  Bench::Access& one = bench.submit(0);
-  Bench::Access& many = bench.submit(4096, true, 64);
+  DramBench bench(config);
+  DramBench::Access& one = bench.submit(0);
+  DramBench::Access& many = bench.submit(4096, true, 64);
   bench.queue.run_until(Time(*config.ideal - Duration(1)));
   EXPECT_EQ(one.finished, kNever);
   bench.queue.run_until(Time(*config.ideal));

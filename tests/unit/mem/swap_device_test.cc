@@ -14,12 +14,12 @@ SwapConfig device(SwapKind kind, std::uint64_t slots = 4096) {
   return config;
 }
 
-struct Bench {
-  explicit Bench(const SwapConfig& config, std::uint64_t seed = 1) : swap(queue, config, seed) {}
+struct SwapBench {
+  explicit SwapBench(const SwapConfig& config, std::uint64_t seed = 1) : swap(queue, config, seed) {}
   struct Access {
-    explicit Access(Bench& owner) : bench(owner) { request.done = &done; }
+    explicit Access(SwapBench& owner) : bench(owner) { request.done = &done; }
     void answered() { finished = bench.queue.now(); }
-    Bench& bench;
+    SwapBench& bench;
     SwapRequest request;
     Time finished = kNever;
     Event done = event<&Access::answered>(this, "test.answered", Phase::kernel);
@@ -37,7 +37,7 @@ struct Bench {
 };
 
 TEST(SwapSlots, AreTakenFromTheLowestClusterWithRoom) {
-  Bench bench(device(SwapKind::nvme, 3 * 512));
+  SwapBench bench(device(SwapKind::nvme, 3 * 512));
   for (SwapSlot i = 0; i < 513; ++i) EXPECT_EQ(bench.swap.allocate(), i);
   EXPECT_TRUE(bench.swap.release(7));
   EXPECT_EQ(bench.swap.free_slots(), 3 * 512 - 512U);
@@ -46,7 +46,7 @@ TEST(SwapSlots, AreTakenFromTheLowestClusterWithRoom) {
 }
 
 TEST(SwapSlots, HugePagesTakeAWholeAlignedCluster) {
-  Bench bench(device(SwapKind::nvme, 3 * 512 + 100));
+  SwapBench bench(device(SwapKind::nvme, 3 * 512 + 100));
   EXPECT_EQ(bench.swap.allocate(), 0U);
   EXPECT_EQ(bench.swap.allocate_huge(), 512U);
   EXPECT_EQ(bench.swap.users(512), 1U);
@@ -59,7 +59,7 @@ TEST(SwapSlots, HugePagesTakeAWholeAlignedCluster) {
 }
 
 TEST(SwapSlots, EndWhenTheDeviceIsFull) {
-  Bench bench(device(SwapKind::nvme, 100));
+  SwapBench bench(device(SwapKind::nvme, 100));
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(bench.swap.allocate());
   EXPECT_EQ(bench.swap.allocate(), std::nullopt);
   EXPECT_EQ(bench.swap.free_slots(), 0U);
@@ -68,7 +68,7 @@ TEST(SwapSlots, EndWhenTheDeviceIsFull) {
 }
 
 TEST(SwapSlots, AreFreeWhenTheLastUserIsGone) {
-  Bench bench(device(SwapKind::nvme));
+  SwapBench bench(device(SwapKind::nvme));
   const SwapSlot slot = bench.swap.allocate().value();
   bench.swap.duplicate(slot);
   EXPECT_EQ(bench.swap.users(slot), 2U);
@@ -79,22 +79,22 @@ TEST(SwapSlots, AreFreeWhenTheLastUserIsGone) {
 }
 
 TEST(SwapSlots, WorkOnATebibyte) {
-  Bench bench(device(SwapKind::nvme, kTiB / kPageBytes));
+  SwapBench bench(device(SwapKind::nvme, kTiB / kPageBytes));
   EXPECT_EQ(bench.swap.slots(), kTiB / kPageBytes);
   for (int i = 0; i < 1000; ++i) bench.swap.allocate_huge();
   EXPECT_EQ(bench.swap.allocate(), 512'000U);
 }
 
 TEST(SwapDevice, NoneHasNoSlots) {
-  Bench bench(device(SwapKind::none));
+  SwapBench bench(device(SwapKind::none));
   EXPECT_FALSE(bench.swap.present());
   EXPECT_EQ(bench.swap.allocate(), std::nullopt);
   EXPECT_EQ(bench.swap.allocate_huge(), std::nullopt);
 }
 
 TEST(SwapDevice, IdealAnswersAtOnce) {
-  Bench bench(device(SwapKind::ideal));
-  Bench::Access& read = bench.submit(false, 8);
+  SwapBench bench(device(SwapKind::ideal));
+  SwapBench::Access& read = bench.submit(false, 8);
   bench.queue.run();
   EXPECT_EQ(read.finished, kTimeZero);
   EXPECT_TRUE(bench.swap.is_synchronous());
@@ -102,7 +102,7 @@ TEST(SwapDevice, IdealAnswersAtOnce) {
 
 // Mean of lone requests, us.
 double mean_us(const SwapConfig& config, bool is_write, int requests) {
-  Bench bench(config);
+  SwapBench bench(config);
   for (int i = 0; i < requests; ++i) {
     bench.submit(is_write);
     bench.queue.run();
@@ -124,11 +124,11 @@ TEST(SwapDevice, LoneRequestsTakeTheConfiguredMean) {
 }
 
 TEST(SwapDevice, ReadsHaveThePercentilesOfThePreset) {
-  Bench bench(device(SwapKind::nvme));
+  SwapBench bench(device(SwapKind::nvme));
   std::vector<Time::duration> times;
   for (int i = 0; i < 100'000; ++i) {
     const Time start = bench.queue.now();
-    Bench::Access& read = bench.submit();
+    SwapBench::Access& read = bench.submit();
     bench.queue.run();
     times.push_back(read.finished - start);
     bench.accesses.clear();
@@ -142,7 +142,7 @@ TEST(SwapDevice, ReadsHaveThePercentilesOfThePreset) {
 TEST(SwapDevice, WorksOnAsManyRequestsAsItsQueueIsDeepTheRestInOrder) {
   SwapConfig config = device(SwapKind::nvme);
   config.queue_depth = 2;
-  Bench bench(config);
+  SwapBench bench(config);
   for (int i = 0; i < 4; ++i) bench.submit();
   EXPECT_EQ(bench.swap.in_flight(), 4U);
   bench.queue.run();
@@ -154,7 +154,7 @@ TEST(SwapDevice, WorksOnAsManyRequestsAsItsQueueIsDeepTheRestInOrder) {
 
   // The waiting ones started exactly when the first had gone: the same draws, one device after the other.
   config.queue_depth = 1;
-  Bench serial(config);
+  SwapBench serial(config);
   for (int i = 0; i < 4; ++i) serial.submit();
   serial.queue.run();
   const Duration third = serial.accesses[2].finished - serial.accesses[1].finished;
@@ -165,9 +165,9 @@ TEST(SwapDevice, TransfersShareTheBandwidth) {
   SwapConfig config = device(SwapKind::nvme);
   config.read = Duration::zero();
   config.bandwidth = Bandwidth{1e9};
-  Bench bench(config);
-  Bench::Access& one = bench.submit(false, 8);
-  Bench::Access& two = bench.submit(false, 8);
+  SwapBench bench(config);
+  SwapBench::Access& one = bench.submit(false, 8);
+  SwapBench::Access& two = bench.submit(false, 8);
   const Duration transfer(8 * 4096 * 1000);  // at a byte per ns
   bench.queue.run_until(Time(transfer) - Duration(1));
   EXPECT_EQ(one.finished, kNever);
@@ -179,7 +179,7 @@ TEST(SwapDevice, TransfersShareTheBandwidth) {
 }
 
 TEST(SwapDevice, ReachesAboutTheMeasuredRateWithADeepQueue) {
-  Bench bench(device(SwapKind::nvme));
+  SwapBench bench(device(SwapKind::nvme));
   for (int i = 0; i < 20'000; ++i) bench.submit();
   bench.queue.run();
   const double per_second = 20'000 / (double(bench.queue.now().time_since_epoch().count()) * 1e-12);
@@ -187,8 +187,8 @@ TEST(SwapDevice, ReachesAboutTheMeasuredRateWithADeepQueue) {
 }
 
 TEST(SwapDevice, TheSameSeedGivesTheSameTimes) {
-  Bench a(device(SwapKind::nvme), 5), b(device(SwapKind::nvme), 5), c(device(SwapKind::nvme), 6);
-  for (Bench* bench : {&a, &b, &c}) bench->submit(), bench->queue.run();
+  SwapBench a(device(SwapKind::nvme), 5), b(device(SwapKind::nvme), 5), c(device(SwapKind::nvme), 6);
+  for (SwapBench* bench : {&a, &b, &c}) bench->submit(), bench->queue.run();
   EXPECT_EQ(a.accesses[0].finished, b.accesses[0].finished);
   EXPECT_NE(a.accesses[0].finished, c.accesses[0].finished);
 }

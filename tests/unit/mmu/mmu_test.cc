@@ -10,8 +10,8 @@ constexpr std::uint64_t kClean = Pte::kPresent | Pte::kUser | Pte::kWritable;
 constexpr Duration kRead = std::chrono::nanoseconds(100);
 
 // What a CPU would do with one reference, one at a time.
-struct Bench {
-  explicit Bench(MmuConfig c = {})
+struct MmuBench {
+  explicit MmuBench(MmuConfig c = {})
       : config(std::move(c)),
         memory(MemoryConfig{Bytes{64 * kMiB}}),
         table(memory, config.levels),
@@ -19,7 +19,7 @@ struct Bench {
         mmu(queue, config, 0, nullptr, dram, clock, 1) {
     mmu.set_space({&table, 1});
   }
-  ~Bench() { queue.clear(); }
+  ~MmuBench() { queue.clear(); }
   static DramConfig ideal() {
     DramConfig config;
     config.ideal = kRead;
@@ -68,12 +68,12 @@ struct Bench {
   Dram dram;
   Mmu mmu;
   WalkRequest request;
-  Event done = event<&Bench::answered>(this, "test.done", Phase::cpu);
+  Event done = event<&MmuBench::answered>(this, "test.done", Phase::cpu);
   void answered() {}
 };
 
 TEST(Mmu, AWalkFillsBothLevelsAndAnL2HitFillsL1) {
-  Bench bench;
+  MmuBench bench;
   const std::uint32_t sets = bench.config.l1d[0].sets, ways = bench.config.l1d[0].ways_for(PageSize::k4K);
   for (std::uint32_t i = 0; i <= ways; ++i) bench.map(kPage + i * sets * kPageBytes);
   EXPECT_EQ(bench.refer(kPage), 3U);
@@ -84,7 +84,7 @@ TEST(Mmu, AWalkFillsBothLevelsAndAnL2HitFillsL1) {
 }
 
 TEST(Mmu, CountsHitsAndMissesByPageSize) {
-  Bench bench;
+  MmuBench bench;
   const std::array<VirtAddr, 3> pages{kPage, VirtAddr{1ULL << 33}, VirtAddr{1ULL << 34}};
   for (unsigned size = 0; size < kPageSizes; ++size) {
     bench.map(pages[size], PageSize(size));
@@ -102,7 +102,7 @@ TEST(Mmu, CountsHitsAndMissesByPageSize) {
 }
 
 TEST(Mmu, FetchesHaveTheirOwnL1AndShareTheL2) {
-  Bench bench;
+  MmuBench bench;
   bench.map(kPage);
   EXPECT_EQ(bench.refer(kPage), 3U);
   EXPECT_EQ(bench.refer(kPage, true), 2U);
@@ -114,7 +114,7 @@ TEST(Mmu, FetchesHaveTheirOwnL1AndShareTheL2) {
 TEST(Mmu, ASplitL2KeepsTheSidesApart) {
   MmuConfig config;
   config.l2i = config.l2d = config.l2;
-  Bench bench(config);
+  MmuBench bench(config);
   bench.map(kPage);
   EXPECT_EQ(bench.refer(kPage), 3U);
   EXPECT_EQ(bench.refer(kPage, true), 3U);
@@ -124,7 +124,7 @@ TEST(Mmu, ASplitL2KeepsTheSidesApart) {
 }
 
 TEST(Mmu, AWriteToACleanEntryWalksOnceMore) {
-  Bench bench;
+  MmuBench bench;
   bench.map(kPage);
   bench.refer(kPage);
   EXPECT_FALSE(bench.table.pte(kPage)->dirty());
@@ -137,7 +137,7 @@ TEST(Mmu, AWriteToACleanEntryWalksOnceMore) {
 }
 
 TEST(Mmu, TheDirtyBitReachesTheL2Entry) {
-  Bench bench;
+  MmuBench bench;
   const std::uint32_t sets = bench.config.l1d[0].sets;
   for (std::uint32_t i = 0; i < 6; ++i) bench.map(kPage + i * sets * kPageBytes);
   bench.refer(kPage), bench.refer(kPage, false, true);
@@ -151,7 +151,7 @@ TEST(Mmu, KeepsOrFlushesOnASwitchAsTheMachineHasAsids) {
   for (const bool asids : {true, false}) {
     MmuConfig config;
     config.asids = asids;
-    Bench bench(config);
+    MmuBench bench(config);
     bench.map(kPage);
     bench.refer(kPage);
     bench.mmu.set_space({&bench.table, 1});
@@ -164,7 +164,7 @@ TEST(Mmu, KeepsOrFlushesOnASwitchAsTheMachineHasAsids) {
 }
 
 TEST(Mmu, AFlushDropsEntriesOfAllLevelsAndPagingStructures) {
-  Bench bench;
+  MmuBench bench;
   bench.map(kPage), bench.map(kPage + kPageBytes);
   bench.refer(kPage), bench.refer(kPage + kPageBytes), bench.refer(kPage, true);
   const std::uint64_t refs = bench.stats().walk_refs;
@@ -179,7 +179,7 @@ TEST(Mmu, AFlushDropsEntriesOfAllLevelsAndPagingStructures) {
 }
 
 TEST(Mmu, KnowsWhatWouldFault) {
-  Bench bench;
+  MmuBench bench;
   bench.map(kPage, PageSize::k4K, Pte::kPresent | Pte::kNoExec);
   EXPECT_FALSE(bench.mmu.would_fault(kPage, false, false));
   EXPECT_TRUE(bench.mmu.would_fault(kPage, false, true));
@@ -189,7 +189,7 @@ TEST(Mmu, KnowsWhatWouldFault) {
 }
 
 TEST(MmuDeathTest, TheCheckFindsEntriesThatDisagreeWithThePageTable) {
-  Bench bench;
+  MmuBench bench;
   bench.map(kPage);
   bench.refer(kPage);
   const auto all = [](VirtRange) { return true; };

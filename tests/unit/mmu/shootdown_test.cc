@@ -16,8 +16,9 @@ struct FakeCpu : InterruptSink {
   Duration lost{};
 };
 
-struct Bench {
-  Bench() : memory(MemoryConfig{Bytes{16 * kMiB}}), table(memory, 4), dram(queue, DramConfig{}), shootdown(kCosts) {
+struct ShootdownBench {
+  ShootdownBench()
+      : memory(MemoryConfig{Bytes{16 * kMiB}}), table(memory, 4), dram(queue, DramConfig{}), shootdown(kCosts) {
     for (CpuId id = 0; id < 3; ++id) {
       mmus.push_back(std::make_unique<Mmu>(queue, config, id, nullptr, dram, Clock(Frequency{1e9}), 1));
       cpus.push_back(std::make_unique<FakeCpu>());
@@ -37,7 +38,7 @@ struct Bench {
 };
 
 TEST(Shootdown, TakesTimeByPagesUpToTheCeiling) {
-  Bench bench;
+  ShootdownBench bench;
   const auto cost = [&](std::uint64_t pages) {
     return bench.shootdown.flush_duration(5, bench.pages(pages), PageSize::k4K, 0);
   };
@@ -48,7 +49,7 @@ TEST(Shootdown, TakesTimeByPagesUpToTheCeiling) {
 }
 
 TEST(Shootdown, InterruptsTheOtherCpusThatRunTheSpace) {
-  Bench bench;
+  ShootdownBench bench;
   bench.cpus[0]->running = bench.cpus[1]->running = bench.cpus[2]->running = 5;
   EXPECT_EQ(bench.shootdown.flush_duration(5, bench.pages(1), PageSize::k4K, 0),
             kCosts.flush_page + kCosts.ipi_first + kCosts.ipi_more);
@@ -68,7 +69,7 @@ TEST(Shootdown, InterruptsTheOtherCpusThatRunTheSpace) {
 }
 
 TEST(Shootdown, EveryCpuFlushesWhetherItRunsTheSpaceOrNot) {
-  Bench bench;
+  ShootdownBench bench;
   bench.shootdown.flush(5, bench.pages(2), PageSize::k4K, 0, false);
   bench.shootdown.flush(5, bench.pages(100), PageSize::k4K, 0, false);
   bench.shootdown.forget(5);
@@ -76,7 +77,7 @@ TEST(Shootdown, EveryCpuFlushesWhetherItRunsTheSpaceOrNot) {
 }
 
 TEST(Shootdown, InterruptsEveryoneElseForAKernelWideFlush) {
-  Bench bench;
+  ShootdownBench bench;
   bench.cpus[1]->running = 5;  // whatever the others run
   EXPECT_EQ(bench.shootdown.interrupt_all(0), kCosts.ipi_first + kCosts.ipi_more);
   EXPECT_EQ(bench.shootdown.interrupt_all(kNoCpu), kCosts.ipi_first + 2 * kCosts.ipi_more);
@@ -86,7 +87,7 @@ TEST(Shootdown, InterruptsEveryoneElseForAKernelWideFlush) {
 }
 
 // Page 0 and page 40 of spaces 5 and 6 in the TLBs of CPU 2, at both levels.
-struct FilledBench : Bench {
+struct FilledBench : ShootdownBench {
   FilledBench() {
     EXPECT_TRUE(table.ensure_pte_table({0}));
     for (const std::uint64_t page : {0, 40}) {
@@ -129,7 +130,7 @@ TEST(Shootdown, TheCeilingCountsPagesOfTheSizeThatIsFlushed) {
 }
 
 // A translation of page 0 and one of page 9 in the TLBs of CPU 1.
-struct CheckedBench : Bench {
+struct CheckedBench : ShootdownBench {
   CheckedBench() {
     shootdown.set_check(true);
     shootdown.add_space({&table, 5});

@@ -9,7 +9,7 @@
 namespace collapsar {
 namespace {
 
-constexpr Duration kRead = std::chrono::nanoseconds(100);  // of memory
+constexpr Duration kMemory = std::chrono::nanoseconds(100);  // of memory
 constexpr Duration kCycle = std::chrono::nanoseconds(1);
 constexpr std::uint64_t kFlags = Pte::kPresent | Pte::kUser;
 
@@ -30,8 +30,8 @@ struct Ask {
   Event event_ = event<&Ask::answered>(this, "test.answered", Phase::completion);
 };
 
-struct Bench : WalkObserver {
-  explicit Bench(MmuConfig c, bool with_caches = false, Duration read = kRead)
+struct WalkerBench : WalkObserver {
+  explicit WalkerBench(MmuConfig c, bool with_caches = false, Duration read = kMemory)
       : config(std::move(c)),
         memory(MemoryConfig{Bytes{64 * kMiB}}),
         table(memory, config.levels),
@@ -40,7 +40,7 @@ struct Bench : WalkObserver {
     walker.emplace(queue, config, 0, caches ? &*caches : nullptr, dram, clock);
     walker->set_observer(this);
   }
-  ~Bench() override { queue.clear(); }
+  ~WalkerBench() override { queue.clear(); }
   static DramConfig ideal(Duration read) {
     DramConfig config;
     config.ideal = read;
@@ -90,42 +90,42 @@ struct Bench : WalkObserver {
   std::vector<Observed> observed;
 };
 
-constexpr VirtAddr kPage{(3ULL << 39) + (5ULL << 30) + (7ULL << 21) + (9ULL << 12)};
+constexpr VirtAddr kWalked{(3ULL << 39) + (5ULL << 30) + (7ULL << 21) + (9ULL << 12)};
 
 TEST(Walker, ReadsOneEntryForEachLevel) {
   for (const unsigned levels : {4U, 5U}) {
-    Bench bench(machine(1, levels));
-    bench.map(kPage);
-    const Ask& ask = bench.walk(kPage + 123);
-    EXPECT_EQ(ask.took(), levels * kRead);
+    WalkerBench bench(machine(1, levels));
+    bench.map(kWalked);
+    const Ask& ask = bench.walk(kWalked + 123);
+    EXPECT_EQ(ask.took(), levels * kMemory);
     EXPECT_FALSE(ask.request.fault);
     EXPECT_EQ(ask.request.entry.size, PageSize::k4K);
     EXPECT_EQ(ask.request.entry.leaf.pfn().value, bench.frames);
     EXPECT_EQ(bench.stats().walk_refs, levels);
-    EXPECT_EQ(bench.stats().walk_subcycles, levels * (kRead / kCycle) * Clock::kSubcycles);
-    EXPECT_EQ(bench.observed.at(0).cycles, levels * (kRead / kCycle));
+    EXPECT_EQ(bench.stats().walk_subcycles, levels * (kMemory / kCycle) * Clock::kSubcycles);
+    EXPECT_EQ(bench.observed.at(0).cycles, levels * (kMemory / kCycle));
   }
 }
 
 TEST(Walker, AHugeLeafEndsTheWalkEarly) {
   for (const PageSize size : {PageSize::k2M, PageSize::k1G}) {
-    Bench bench(machine(1));
-    bench.map_huge(kPage, size);
-    const Ask& ask = bench.walk(kPage);
-    EXPECT_EQ(ask.took(), (4 - unsigned(size)) * kRead);
+    WalkerBench bench(machine(1));
+    bench.map_huge(kWalked, size);
+    const Ask& ask = bench.walk(kWalked);
+    EXPECT_EQ(ask.took(), (4 - unsigned(size)) * kMemory);
     EXPECT_EQ(ask.request.entry.size, size);
   }
 }
 
 TEST(Walker, BeginsBelowTheDeepestCachedEntry) {
-  Bench bench(machine(1));
-  const std::array<VirtAddr, 4> neighbours{kPage, kPage + kPageBytes, kPage + kHugeBytes, kPage + kGiB};
+  WalkerBench bench(machine(1));
+  const std::array<VirtAddr, 4> neighbours{kWalked, kWalked + kPageBytes, kWalked + kHugeBytes, kWalked + kGiB};
   for (const VirtAddr va : neighbours) bench.map(va);
   std::uint64_t refs = 0;
   for (const auto& [va, reads] :
        {std::pair{neighbours[0], 4}, {neighbours[1], 1}, {neighbours[2], 2}, {neighbours[3], 3}}) {
     const Time start = bench.queue.now();
-    EXPECT_EQ(bench.walk(va).at - start, reads * kRead);
+    EXPECT_EQ(bench.walk(va).at - start, reads * kMemory);
     EXPECT_EQ(bench.stats().walk_refs, refs += unsigned(reads));
   }
   EXPECT_EQ(bench.stats().cache_hits, (std::array<std::uint64_t, 6>{0, 0, 1, 1, 1, 0}));
@@ -134,9 +134,9 @@ TEST(Walker, BeginsBelowTheDeepestCachedEntry) {
 TEST(Walker, PagingStructureCachesAreLruOfTheirSize) {
   MmuConfig config = machine(1);
   config.walk_cache = {.pml5 = 0, .pml4 = 0, .pdpt = 0, .pd = 2};
-  Bench bench(config);
+  WalkerBench bench(config);
   const auto reads = [&](unsigned region) {
-    const VirtAddr va = kPage + region * kHugeBytes;
+    const VirtAddr va = kWalked + region * kHugeBytes;
     if (!bench.table.pte(va)) bench.map(va);
     const std::uint64_t before = bench.stats().walk_refs;
     bench.walk(va);
@@ -178,7 +178,7 @@ TEST(Walker, ReferencesOfAWalkAreLevelsLessTheDepthThatIsCached) {
   for (const unsigned levels : {4U, 5U}) {
     MmuConfig config = machine(1, levels);
     config.walk_cache = {.pml5 = 1, .pml4 = 2, .pdpt = 3, .pd = 5};
-    Bench bench(config);
+    WalkerBench bench(config);
     PlainWalkCaches plain;
     plain.sizes[5] = 1, plain.sizes[4] = 2, plain.sizes[3] = 3, plain.sizes[2] = 5;
     Random random(levels, "walker_test");
@@ -193,7 +193,7 @@ TEST(Walker, ReferencesOfAWalkAreLevelsLessTheDepthThatIsCached) {
       const std::uint64_t before = bench.stats().walk_refs;
       const Time start = bench.queue.now();
       const unsigned reads = plain.walk(va.value, levels);
-      ASSERT_EQ(bench.walk(va).at - start, reads * kRead) << "walk " << i;
+      ASSERT_EQ(bench.walk(va).at - start, reads * kMemory) << "walk " << i;
       ASSERT_EQ(bench.stats().walk_refs - before, reads) << "walk " << i;
     }
   }
@@ -202,21 +202,22 @@ TEST(Walker, ReferencesOfAWalkAreLevelsLessTheDepthThatIsCached) {
 TEST(Walker, ReadsTakeAsLongAsTheLevelWhereTheirLineIs) {
   MmuConfig config = machine(1);
   config.walk_cache = {.pml5 = 0, .pml4 = 0, .pdpt = 0, .pd = 0};
-  Bench bench(config, true);
+  WalkerBench bench(config, true);
   const CachesConfig defaults;
-  bench.map(kPage), bench.map(kPage + kPageBytes);
-  const Duration miss = defaults.l3->latency * kCycle + kRead;
-  EXPECT_EQ(bench.walk(kPage).took(), 4 * miss);
+  bench.map(kWalked), bench.map(kWalked + kPageBytes);
+  const Duration miss = defaults.l3->latency * kCycle + kMemory;
+  EXPECT_EQ(bench.walk(kWalked).took(), 4 * miss);
   Time start = bench.queue.now();
-  EXPECT_EQ(bench.walk(kPage + kPageBytes).at - start, 4 * defaults.l1d.latency * kCycle) << "its PTE shares the line";
+  EXPECT_EQ(bench.walk(kWalked + kPageBytes).at - start, 4 * defaults.l1d.latency * kCycle)
+      << "its PTE shares the line";
 
   bench.config.walk_entry = WalkEntry::l2;
   start = bench.queue.now();
-  EXPECT_EQ(bench.walk(kPage).at - start, 4 * defaults.l2->latency * kCycle);
+  EXPECT_EQ(bench.walk(kWalked).at - start, 4 * defaults.l2->latency * kCycle);
 }
 
 // Loads the line at `pa` through the caches, as a CPU does. Returns the level that had it.
-std::uint32_t load_data(Bench& bench, PhysAddr pa) {
+std::uint32_t load_data(WalkerBench& bench, PhysAddr pa) {
   if (bench.caches->hit_l1d(0, pa, false)) return 1;
   const CacheHierarchy::Lookup found = bench.caches->access(0, pa, false, CacheEntry::l1d);
   if (found.level != CacheHierarchy::kMemory) return found.level;
@@ -232,12 +233,12 @@ constexpr std::uint64_t kSameSets = 20'480 * 64;
 constexpr std::uint64_t kMostWays = 16;
 
 TEST(Walker, ItsLinesAndTheDataCompeteForTheCaches) {
-  Bench bench(machine(1), true);
+  WalkerBench bench(machine(1), true);
   const VirtAddr va{0x7000'0000'0000};
   bench.map(va);
   bench.walk(va);
   const PhysAddr pte = bench.table.entry_address(bench.table.cursor_at(va, 2), va);
-  const Duration hit = 4 * kCycle, miss = 68 * kCycle + kRead;  // of L1D; through all levels to memory
+  const Duration hit = 4 * kCycle, miss = 68 * kCycle + kMemory;  // of L1D; through all levels to memory
   Time before = bench.queue.now();
   EXPECT_EQ(bench.walk(va).at - before, hit);
   EXPECT_EQ(load_data(bench, pte), 1U);  // the same line for both
@@ -265,26 +266,26 @@ TEST(Walker, ItsLinesAndTheDataCompeteForTheCaches) {
 }
 
 TEST(Walker, RequestsForOnePageMerge) {
-  Bench bench(machine(2));
-  bench.map(kPage), bench.map(kPage + kPageBytes);
-  const Ask &first = bench.submit(kPage), &other = bench.submit(kPage + kPageBytes);
-  bench.queue.run_until(kTimeZero + kRead);
-  const Ask &late = bench.submit(kPage + 8), &repeated = bench.submit(kPage, Access::read, true);
+  WalkerBench bench(machine(2));
+  bench.map(kWalked), bench.map(kWalked + kPageBytes);
+  const Ask &first = bench.submit(kWalked), &other = bench.submit(kWalked + kPageBytes);
+  bench.queue.run_until(kTimeZero + kMemory);
+  const Ask &late = bench.submit(kWalked + 8), &repeated = bench.submit(kWalked, Access::read, true);
   bench.queue.run();
-  EXPECT_EQ(first.took(), 4 * kRead);
-  EXPECT_EQ(late.took(), 4 * kRead);
-  EXPECT_EQ(other.took(), 4 * kRead);
-  EXPECT_EQ(repeated.took(), 5 * kRead) << "a repeated walk is one of its own; it waits, then reads the PTE";
+  EXPECT_EQ(first.took(), 4 * kMemory);
+  EXPECT_EQ(late.took(), 4 * kMemory);
+  EXPECT_EQ(other.took(), 4 * kMemory);
+  EXPECT_EQ(repeated.took(), 5 * kMemory) << "a repeated walk is one of its own; it waits, then reads the PTE";
   EXPECT_EQ(bench.stats().walks, 3U);
   EXPECT_EQ(bench.stats().walks_merged, 1U);
   EXPECT_EQ(bench.stats().walks_repeated, 1U);
 }
 
 TEST(Walker, EachOfTheMergedGetsItsOwnAnswer) {
-  Bench bench(machine(1));
-  const Pte& entry = bench.map(kPage, kFlags | Pte::kNoExec);
-  const Ask &read = bench.submit(kPage), &write = bench.submit(kPage, Access::write),
-            &execute = bench.submit(kPage, Access::execute);
+  WalkerBench bench(machine(1));
+  const Pte& entry = bench.map(kWalked, kFlags | Pte::kNoExec);
+  const Ask &read = bench.submit(kWalked), &write = bench.submit(kWalked, Access::write),
+            &execute = bench.submit(kWalked, Access::execute);
   bench.queue.run();
   EXPECT_FALSE(read.request.fault);
   EXPECT_TRUE(write.request.fault && execute.request.fault);
@@ -293,116 +294,116 @@ TEST(Walker, EachOfTheMergedGetsItsOwnAnswer) {
 }
 
 TEST(Walker, AWriteThatJoinsSetsTheDirtyBitForAll) {
-  Bench bench(machine(1));
-  const Pte& entry = bench.map(kPage, kFlags | Pte::kWritable);
-  const Ask &read = bench.submit(kPage), &write = bench.submit(kPage, Access::write);
+  WalkerBench bench(machine(1));
+  const Pte& entry = bench.map(kWalked, kFlags | Pte::kWritable);
+  const Ask &read = bench.submit(kWalked), &write = bench.submit(kWalked, Access::write);
   bench.queue.run();
   EXPECT_TRUE(entry.dirty());
   EXPECT_TRUE(read.request.entry.leaf.dirty() && write.request.entry.leaf.dirty());
 }
 
 TEST(Walker, MoreWalksThanWalkersWaitInOrder) {
-  Bench bench(machine(2));
+  WalkerBench bench(machine(2));
   std::vector<const Ask*> asks;
   for (unsigned i = 0; i < 6; ++i) {  // regions of their own: four reads each
-    bench.map(kPage + i * (1ULL << 39));
-    asks.push_back(&bench.submit(kPage + i * (1ULL << 39)));
+    bench.map(kWalked + i * (1ULL << 39));
+    asks.push_back(&bench.submit(kWalked + i * (1ULL << 39)));
   }
   bench.queue.run();
-  for (unsigned i = 0; i < 6; ++i) EXPECT_EQ(asks[i]->took(), (i / 2 + 1) * 4 * kRead) << i;
-  EXPECT_EQ(bench.stats().active_subcycles, 12 * (kRead / kCycle) * Clock::kSubcycles);
-  EXPECT_EQ(bench.stats().walk_subcycles, 24 * (kRead / kCycle) * Clock::kSubcycles);
+  for (unsigned i = 0; i < 6; ++i) EXPECT_EQ(asks[i]->took(), (i / 2 + 1) * 4 * kMemory) << i;
+  EXPECT_EQ(bench.stats().active_subcycles, 12 * (kMemory / kCycle) * Clock::kSubcycles);
+  EXPECT_EQ(bench.stats().walk_subcycles, 24 * (kMemory / kCycle) * Clock::kSubcycles);
 }
 
 TEST(Walker, RequestsMergeWhileTheyWaitAndFreeNoWalkerForNothing) {
-  Bench bench(machine(1));
-  const VirtAddr far = kPage + (1ULL << 39), farther = kPage + (2ULL << 39);
-  for (const VirtAddr va : {kPage, far, farther}) bench.map(va);
-  bench.submit(kPage);
+  WalkerBench bench(machine(1));
+  const VirtAddr far = kWalked + (1ULL << 39), farther = kWalked + (2ULL << 39);
+  for (const VirtAddr va : {kWalked, far, farther}) bench.map(va);
+  bench.submit(kWalked);
   const Ask &a = bench.submit(far), &b = bench.submit(far + 64), &c = bench.submit(farther);
   bench.queue.run();
-  EXPECT_EQ(a.took(), 8 * kRead);
-  EXPECT_EQ(b.took(), 8 * kRead);
-  EXPECT_EQ(c.took(), 12 * kRead);
+  EXPECT_EQ(a.took(), 8 * kMemory);
+  EXPECT_EQ(b.took(), 8 * kMemory);
+  EXPECT_EQ(c.took(), 12 * kMemory);
   EXPECT_EQ(bench.stats().walks, 3U);
   EXPECT_EQ(bench.stats().walks_merged, 1U);
 }
 
 TEST(Walker, SetsAccessedAndDirtyBitsOnlyWhereTheAccessIsAllowed) {
-  Bench bench(machine(1));
-  const Pte& entry = bench.map(kPage);
-  EXPECT_TRUE(bench.walk(kPage, Access::write).request.fault);
+  WalkerBench bench(machine(1));
+  const Pte& entry = bench.map(kWalked);
+  EXPECT_TRUE(bench.walk(kWalked, Access::write).request.fault);
   EXPECT_FALSE(entry.accessed() || entry.dirty());
-  bench.walk(kPage);
+  bench.walk(kWalked);
   EXPECT_TRUE(entry.accessed() && !entry.dirty());
-  bench.map(kPage, kFlags | Pte::kWritable);
-  EXPECT_TRUE(bench.walk(kPage, Access::write).request.entry.leaf.dirty());
+  bench.map(kWalked, kFlags | Pte::kWritable);
+  EXPECT_TRUE(bench.walk(kWalked, Access::write).request.entry.leaf.dirty());
   EXPECT_TRUE(entry.dirty());
 }
 
 TEST(Walker, FaultsAtTheFirstEntryThatIsNotPresent) {
-  Bench bench(machine(1));
-  bench.map(kPage);
+  WalkerBench bench(machine(1));
+  bench.map(kWalked);
   const auto refs = [&](VirtAddr va) {
     bench.walker->flush(1);
     const std::uint64_t before = bench.stats().walk_refs;
     EXPECT_TRUE(bench.walk(va).request.fault);
     return bench.stats().walk_refs - before;
   };
-  EXPECT_EQ(refs(kPage + kPageBytes), 4U);
-  EXPECT_EQ(refs(kPage + kHugeBytes), 3U);
-  EXPECT_EQ(refs(kPage + kGiB), 2U);
-  EXPECT_EQ(refs(kPage + (1ULL << 39)), 1U);
-  *bench.table.pte(kPage) = Pte::make_swap(5);
-  EXPECT_EQ(refs(kPage), 4U);
-  *bench.table.pte(kPage) = Pte::make(Pfn{7}, Pte::kProtNone);
-  EXPECT_EQ(refs(kPage), 4U);
+  EXPECT_EQ(refs(kWalked + kPageBytes), 4U);
+  EXPECT_EQ(refs(kWalked + kHugeBytes), 3U);
+  EXPECT_EQ(refs(kWalked + kGiB), 2U);
+  EXPECT_EQ(refs(kWalked + (1ULL << 39)), 1U);
+  *bench.table.pte(kWalked) = Pte::make_swap(5);
+  EXPECT_EQ(refs(kWalked), 4U);
+  *bench.table.pte(kWalked) = Pte::make(Pfn{7}, Pte::kProtNone);
+  EXPECT_EQ(refs(kWalked), 4U);
 }
 
 TEST(Walker, TheEntryCountsAsItIsWhenTheReadCompletes) {
-  Bench bench(machine(1));
-  Pte& entry = bench.map(kPage);
-  const Ask& ask = bench.submit(kPage);
-  bench.queue.run_until(kTimeZero + 4 * kRead - kCycle);
+  WalkerBench bench(machine(1));
+  Pte& entry = bench.map(kWalked);
+  const Ask& ask = bench.submit(kWalked);
+  bench.queue.run_until(kTimeZero + 4 * kMemory - kCycle);
   entry = Pte::make(Pfn{77}, kFlags);
   bench.queue.run();
   EXPECT_EQ(ask.request.entry.leaf.pfn().value, 77U);
 }
 
 TEST(Walker, AFlushMakesWalksStartAgainAtTheRoot) {
-  Bench bench(machine(2));
-  bench.map(kPage);
-  bench.walk(kPage);
+  WalkerBench bench(machine(2));
+  bench.map(kWalked);
+  bench.walk(kWalked);
   const Time start = bench.queue.now();
-  const Ask& ask = bench.submit(kPage);  // would need the PTE only
-  bench.queue.run_until(start + kRead / 2);
+  const Ask& ask = bench.submit(kWalked);  // would need the PTE only
+  bench.queue.run_until(start + kMemory / 2);
   bench.walker->flush(2);  // another address space
   bench.walker->flush(1);
   bench.queue.run();
-  EXPECT_EQ(ask.at - start, kRead + 4 * kRead);
+  EXPECT_EQ(ask.at - start, kMemory + 4 * kMemory);
   EXPECT_EQ(bench.stats().restarts, 1U);
 }
 
 TEST(Walker, AFlushOfAnotherSpaceLeavesWalksAlone) {
-  Bench bench(machine(1));
-  bench.map(kPage);
-  const Ask& ask = bench.submit(kPage);
-  bench.queue.run_until(kTimeZero + kRead);
+  WalkerBench bench(machine(1));
+  bench.map(kWalked);
+  const Ask& ask = bench.submit(kWalked);
+  bench.queue.run_until(kTimeZero + kMemory);
   bench.walker->flush(2);
   bench.queue.run();
-  EXPECT_EQ(ask.took(), 4 * kRead);
+  EXPECT_EQ(ask.took(), 4 * kMemory);
 }
 
 TEST(Walker, ATableThatGoesAwayInMidWalkMeansAFreshStart) {
-  Bench bench(machine(1));
-  bench.map(kPage);
-  const Ask& ask = bench.submit(kPage);
-  bench.queue.run_until(kTimeZero + 3 * kRead);  // the PTE is being read
-  PageTable::Table* const table = bench.table.detach_pte_table(kPage);
+  WalkerBench bench(machine(1));
+  bench.map(kWalked);
+  const Ask& ask = bench.submit(kWalked);
+  bench.queue.run_until(kTimeZero + 3 * kMemory);  // the PTE is being read
+  PageTable::Table* const table = bench.table.detach_pte_table(kWalked);
   bench.queue.run();
   EXPECT_TRUE(ask.request.fault);
-  EXPECT_EQ(ask.took(), 4 * kRead + kRead) << "the PTE in vain, then the PMD entry, below the cached PDPTE";
-  bench.table.attach_pte_table(kPage, table);
+  EXPECT_EQ(ask.took(), 4 * kMemory + kMemory) << "the PTE in vain, then the PMD entry, below the cached PDPTE";
+  bench.table.attach_pte_table(kWalked, table);
 }
 
 }  // namespace

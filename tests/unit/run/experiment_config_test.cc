@@ -12,8 +12,8 @@ Experiment resolve(const std::string& yaml, const std::vector<std::string>& sets
   return resolve_experiment(config, only, {});
 }
 
-std::string refusal(const std::string& yaml, const std::vector<std::string>& sets = {},
-                    const std::vector<std::string>& only = {}) {
+std::string experiment_refusal(const std::string& yaml, const std::vector<std::string>& sets = {},
+                               const std::vector<std::string>& only = {}) {
   try {
     resolve(yaml, sets, only);
   } catch (const ConfigError& error) {
@@ -79,24 +79,25 @@ TEST(ExperimentConfig, OneOfTheVariantsIsTheBaseline) {
   EXPECT_EQ(resolve(yaml).baseline, "a");
   EXPECT_EQ(resolve(yaml + "baseline: b\n").baseline, "b");
   EXPECT_EQ(resolve(yaml + "baseline: b\n", {}, {"a"}).baseline, "a");
-  EXPECT_EQ(refusal(yaml + "baseline: c\n"), "test.yaml:3:11: baseline: found c; choose one of the variants: a, b");
+  EXPECT_EQ(experiment_refusal(yaml + "baseline: c\n"),
+            "test.yaml:3:11: baseline: found c; choose one of the variants: a, b");
 }
 
 TEST(ExperimentConfig, RefusesWhatCannotBe) {
-  EXPECT_EQ(refusal("kernel.khugepaged.cpu: 3\n"),
+  EXPECT_EQ(experiment_refusal("kernel.khugepaged.cpu: 3\n"),
             "test.yaml:1:24: kernel.khugepaged.cpu: 3; there are 1 CPUs, numbered from 0; or write dedicated");
-  EXPECT_EQ(refusal("trace: {file: a.ctr, synthetic: [{pattern: idle, time: 1s}]}\n"),
+  EXPECT_EQ(experiment_refusal("trace: {file: a.ctr, synthetic: [{pattern: idle, time: 1s}]}\n"),
             "test.yaml:1:33: trace.synthetic: the trace has a file already; choose one of the two");
-  EXPECT_EQ(refusal("output.interval: 0s\n"), "test.yaml:1:18: output.interval: 0; a step needs a length");
-  EXPECT_EQ(refusal("variants: {a: {baseline: a}}\n"),
+  EXPECT_EQ(experiment_refusal("output.interval: 0s\n"), "test.yaml:1:18: output.interval: 0; a step needs a length");
+  EXPECT_EQ(experiment_refusal("variants: {a: {baseline: a}}\n"),
             "test.yaml:1:16: variants.a.baseline: belongs to the whole experiment; a variant cannot change it");
-  EXPECT_EQ(refusal(kTrace, {}, {"alwyas"}),
+  EXPECT_EQ(experiment_refusal(kTrace, {}, {"alwyas"}),
             "--variant alwyas: unknown variant (known here: never, khugepaged, always); did you mean always?");
 }
 
 // Each rule names the key that breaks it, where it was written.
 TEST(ExperimentConfig, RefusesAMachineThatContradictsItself) {
-  const auto refused = [](const std::string& key_value) { return refusal("seed: 1\n" + key_value + "\n"); };
+  const auto refused = [](const std::string& key_value) { return experiment_refusal("seed: 1\n" + key_value + "\n"); };
   EXPECT_EQ(refused("cpu.outstanding: 0"), "test.yaml:2:18: cpu.outstanding: 0; 1 to 256");
   EXPECT_EQ(refused("cpu.window: 0"), "test.yaml:2:13: cpu.window: 0; 1 to 65536");
   EXPECT_EQ(refused("cpu.store_buffer: 2000"), "test.yaml:2:19: cpu.store_buffer: 2000; 0 to 1024");
@@ -122,7 +123,7 @@ TEST(ExperimentConfig, RefusesAMachineThatContradictsItself) {
 }
 
 TEST(ExperimentConfig, AWrongKeyInAVariantIsFoundInItsPlace) {
-  EXPECT_TRUE(refusal(std::string(kTrace) + "variants:\n  a: {kernel.thp.enable: never}\n")
+  EXPECT_TRUE(experiment_refusal(std::string(kTrace) + "variants:\n  a: {kernel.thp.enable: never}\n")
                   .starts_with("test.yaml:3:7: kernel.thp.enable: unknown key"));
 }
 

@@ -17,7 +17,7 @@ double value(std::string_view text) {
   });
 }
 
-std::string refusal(std::string_view text) {
+std::string expression_refusal(std::string_view text) {
   try {
     names_in(text);
   } catch (const std::invalid_argument& error) {
@@ -43,12 +43,12 @@ TEST(Expression, NamesStandForNumbersOfAVariantOrOfTheBaseline) {
 }
 
 TEST(Expression, ABrokenOneSaysWhereAndWhatWouldBeRight) {
-  EXPECT_EQ(refusal(""), "found the end at character 1; write a number, a name or a bracket");
-  EXPECT_EQ(refusal("1 + "), "found the end at character 5; write a number, a name or a bracket");
-  EXPECT_EQ(refusal("(1 + 2"), "found the end at character 7; write a closing bracket");
-  EXPECT_EQ(refusal("1 2"), "found '2' at character 3; write +, -, *, / or the end");
-  EXPECT_EQ(refusal("refs@"), "found the end at character 6; write the name of a variant");
-  EXPECT_EQ(refusal("1 + %"), "found '%' at character 5; write a number, a name or a bracket");
+  EXPECT_EQ(expression_refusal(""), "found the end at character 1; write a number, a name or a bracket");
+  EXPECT_EQ(expression_refusal("1 + "), "found the end at character 5; write a number, a name or a bracket");
+  EXPECT_EQ(expression_refusal("(1 + 2"), "found the end at character 7; write a closing bracket");
+  EXPECT_EQ(expression_refusal("1 2"), "found '2' at character 3; write +, -, *, / or the end");
+  EXPECT_EQ(expression_refusal("refs@"), "found the end at character 6; write the name of a variant");
+  EXPECT_EQ(expression_refusal("1 + %"), "found '%' at character 5; write a number, a name or a bracket");
 }
 
 }  // namespace

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr VirtAddr kBase{1ULL << 40};
-
 BenchConfig config_for(ThpEnabled enabled) {
   BenchConfig config;
   config.kernel.thp.enabled = enabled;
@@ -46,7 +44,7 @@ TEST_F(Outlook, NamesTheTestThatSaysNo) {
   const VirtAddr next = kBase + 16 * kMiB;
   layout.vma(next, kHugeBytes, Vma::kRead | Vma::kNoHugePage);
   EXPECT_EQ(at(next), Obstacle::nohugepage);
-  bench.map(task, next.value + 16 * kMiB, kHugeBytes);
+  bench.map(task, next + 16 * kMiB, kHugeBytes);
   EXPECT_EQ(at(next + 16 * kMiB), Obstacle::no_anon_vma);
   layout.vma(next + 32 * kMiB, kMiB);
   EXPECT_EQ(at(next + 32 * kMiB), Obstacle::cut_by_vma);

@@ -12,6 +12,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/unit/run/cli_program.h"
+
 namespace collapsar {
 namespace {
 
@@ -19,11 +21,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr const char* kTiny =
-    "name: tiny\ntrace.synthetic: [{pattern: touch, footprint: 4MiB, write: true}]\n"
-    "memory.size: 64MiB\ncaches: none\ndram.ideal: 80ns\nswap.device: none\n";
-
-ConfigNode tiny() { return parse_yaml(kTiny, "tiny.yaml"); }
+ConfigNode tiny() { return parse_yaml(std::string("name: tiny\n") + kTiny, "tiny.yaml"); }
 
 template <class F>
 std::string refusal_of(F&& f) {

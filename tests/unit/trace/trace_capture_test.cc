@@ -10,7 +10,7 @@ namespace {
 using namespace testing;
 using Op = TraceEvent::Op;
 
-constexpr std::uint64_t kStart = 1000, kMapped = 0x10000;
+constexpr std::uint64_t kStartNs = 1000, kMapped = 0x10000;
 
 // What the tool would send.
 class Raw {
@@ -27,31 +27,31 @@ class Raw {
     return *this;
   }
   Raw& hello(std::uint64_t pid, std::uint64_t parent, bool is_forked) {
-    return message(RawType::hello, {kRawVersion, pid, parent, is_forked, 1, kStart}, "program");
+    return message(RawType::hello, {kRawVersion, pid, parent, is_forked, 1, kStartNs}, "program");
   }
   // 256 KiB of anonymous memory.
   Raw& vma() { return message(RawType::area, {0, kMapped, 0x40000, 3, 0x22, 0, 0, 0}, ""); }
   Raw& references(std::vector<std::uint64_t> words, std::uint64_t tid = 1) {
-    words.insert(words.begin(), {kStart + 100, kStart + 200, tid});
+    words.insert(words.begin(), {kStartNs + 100, kStartNs + 200, tid});
     return raw(RawType::references, words);
   }
-  Raw& fork(std::uint64_t child) { return message(RawType::fork, {kStart + 250, 1, child}, ""); }
-  Raw& end() { return message(RawType::exit, {kStart + 300, 1}, ""); }
+  Raw& fork(std::uint64_t child) { return message(RawType::fork, {kStartNs + 250, 1, child}, ""); }
+  Raw& end() { return message(RawType::exit, {kStartNs + 300, 1}, ""); }
   std::span<const std::uint8_t> bytes() const { return out_.bytes; }
 
  private:
   ByteWriter out_;
 };
 
-std::uint64_t word(RefKind kind, std::uint64_t va, unsigned size, unsigned gap, bool is_repeat = false) {
+std::uint64_t raw_word(RefKind kind, std::uint64_t va, unsigned size, unsigned gap, bool is_repeat = false) {
   return va | static_cast<std::uint64_t>(kind) << 48 | static_cast<std::uint64_t>(size - 1) << 51 |
          static_cast<std::uint64_t>(is_repeat) << 56 | static_cast<std::uint64_t>(gap) << 57;
 }
-std::uint64_t load(std::uint64_t va, unsigned gap = 1) { return word(RefKind::load, va, 8, gap); }
-std::uint64_t fetch(std::uint64_t va, unsigned gap = 1) { return word(RefKind::fetch, va, 4, gap); }
+std::uint64_t raw_load(std::uint64_t va, unsigned gap = 1) { return raw_word(RefKind::load, va, 8, gap); }
+std::uint64_t raw_fetch(std::uint64_t va, unsigned gap = 1) { return raw_word(RefKind::fetch, va, 4, gap); }
 
-struct Recording {
-  explicit Recording(CaptureOptions options = {}) : recorder(folder.file("a.ctr"), TraceInfo{}, options) {}
+struct CaptureRecording {
+  explicit CaptureRecording(CaptureOptions options = {}) : recorder(folder.file("a.ctr"), TraceInfo{}, options) {}
   CaptureRecorder::Stream& stream(const Raw& raw) {
     CaptureRecorder::Stream& s = recorder.open();
     recorder.put(s, raw.bytes());
@@ -67,7 +67,7 @@ struct Recording {
 };
 
 FlatTrace record(const std::vector<std::uint64_t>& words, CaptureOptions options = {}, CaptureSummary* s = nullptr) {
-  Recording r(options);
+  CaptureRecording r(options);
   r.recorder.close(r.stream(Raw().hello(7, 1, false).vma().references(words).end()));
   FlatTrace flat = r.trace();
   if (s) *s = r.summary;
@@ -81,8 +81,8 @@ std::vector<Op> ops(const FlatTrace& flat) {
 }
 
 TEST(Capture, KeepsInstructionCountsOfFetchesThatItLeavesOut) {
-  const std::vector<std::uint64_t> words = {fetch(0x10000),    load(0x11000, 2), fetch(0x10040, 3),
-                                            fetch(0x10080, 4), load(0x11008, 1), fetch(0x12000)};
+  const std::vector<std::uint64_t> words = {raw_fetch(0x10000),    raw_load(0x11000, 2), raw_fetch(0x10040, 3),
+                                            raw_fetch(0x10080, 4), raw_load(0x11008, 1), raw_fetch(0x12000)};
   const auto kinds = [&](CaptureFetches fetches) {
     std::vector<std::pair<RefKind, std::uint32_t>> found;
     for (const auto& r : record(words, {.fetches = fetches}).references)
@@ -97,13 +97,13 @@ TEST(Capture, KeepsInstructionCountsOfFetchesThatItLeavesOut) {
 }
 
 TEST(Capture, JoinsTheElementsOfAStringInstructionWithinALine) {
-  std::vector<std::uint64_t> words = {fetch(0x10000, 1)};
+  std::vector<std::uint64_t> words = {raw_fetch(0x10000, 1)};
   for (std::uint64_t i = 0; i < 80; ++i) {
-    words.push_back(word(RefKind::fetch, 0x10004, 2, 1, true));
-    words.push_back(word(RefKind::load, 0x11000 + i, 1, 0, true));
-    words.push_back(word(RefKind::store, 0x12020 + i, 1, 0, true));
+    words.push_back(raw_word(RefKind::fetch, 0x10004, 2, 1, true));
+    words.push_back(raw_word(RefKind::load, 0x11000 + i, 1, 0, true));
+    words.push_back(raw_word(RefKind::store, 0x12020 + i, 1, 0, true));
   }
-  words.push_back(load(0x13000, 1));
+  words.push_back(raw_load(0x13000, 1));
   const FlatTrace flat = record(words, {.fetches = CaptureFetches::none});
   std::vector<Record> found;
   for (const auto& r : flat.references) found.push_back(r.record);
@@ -115,7 +115,7 @@ TEST(Capture, JoinsTheElementsOfAStringInstructionWithinALine) {
 }
 
 TEST(Capture, SplitsWhatTheKernelAccessesAtPages) {
-  const FlatTrace flat = record({word(RefKind::kernel_write, 0x10ff0, 1, 0), 0x1020});
+  const FlatTrace flat = record({raw_word(RefKind::kernel_write, 0x10ff0, 1, 0), 0x1020});
   ASSERT_EQ(flat.references.size(), 3u);
   EXPECT_EQ(flat.references[0].record, (Record{0x10ff0, 0, 16, RefKind::kernel_write, 0}));
   EXPECT_EQ(flat.references[1].record, (Record{0x11000, 0, 4096, RefKind::kernel_write, 0}));
@@ -124,19 +124,19 @@ TEST(Capture, SplitsWhatTheKernelAccessesAtPages) {
 
 TEST(Capture, CountsReferencesOutsideAMapping) {
   CaptureSummary s;
-  record({load(0x11000), load(0x50000), load(0x50000), load(0x4fffc), load(0x11000)}, {}, &s);
+  record({raw_load(0x11000), raw_load(0x50000), raw_load(0x50000), raw_load(0x4fffc), raw_load(0x11000)}, {}, &s);
   EXPECT_EQ(s.references, 5u);
   EXPECT_EQ(s.outside, 3u);  // the third load crosses the end of the VMA
   EXPECT_EQ(s.pages, 3u);
 }
 
 TEST(Capture, AWindowBeginsWithWhatWasTouchedBeforeAndKept) {
-  Recording r({.skip = 3, .limit = 1});
+  CaptureRecording r({.skip = 3, .limit = 1});
   Raw raw;
-  raw.hello(7, 1, false).vma().references({load(0x11000), load(0x12000)});
+  raw.hello(7, 1, false).vma().references({raw_load(0x11000), raw_load(0x12000)});
   // munmap of 0x12000
-  raw.message(RawType::call, {kStart + 210, 1, 11, 0x12000, 0x1000, 0, 0, 0, 0, 0, 0, 0}, "");
-  raw.references({load(0x13000), load(0x14000), load(0x15000)});
+  raw.message(RawType::call, {kStartNs + 210, 1, 11, 0x12000, 0x1000, 0, 0, 0, 0, 0, 0, 0}, "");
+  raw.references({raw_load(0x13000), raw_load(0x14000), raw_load(0x15000)});
   r.recorder.close(r.stream(raw));
   EXPECT_TRUE(r.recorder.is_full());
   TraceInfo info;
@@ -152,13 +152,13 @@ TEST(Capture, AWindowBeginsWithWhatWasTouchedBeforeAndKept) {
 }
 
 TEST(Capture, AChildWaitsForItsParentsFork) {
-  Recording r({.children = true});
-  CaptureRecorder::Stream& parent = r.stream(Raw().hello(7, 1, false).vma().references({load(0x11000)}));
-  CaptureRecorder::Stream& child = r.stream(Raw().hello(8, 7, true).references({load(0x12000)}).end());
+  CaptureRecording r({.children = true});
+  CaptureRecorder::Stream& parent = r.stream(Raw().hello(7, 1, false).vma().references({raw_load(0x11000)}));
+  CaptureRecorder::Stream& child = r.stream(Raw().hello(8, 7, true).references({raw_load(0x12000)}).end());
   EXPECT_TRUE(child.is_waiting);
-  r.recorder.put(parent, Raw().references({load(0x13000)}).message(RawType::fork, {kStart, 1, 8}, "").bytes());
+  r.recorder.put(parent, Raw().references({raw_load(0x13000)}).message(RawType::fork, {kStartNs, 1, 8}, "").bytes());
   EXPECT_FALSE(child.is_waiting);
-  r.recorder.put(parent, Raw().references({load(0x14000)}).end().bytes());
+  r.recorder.put(parent, Raw().references({raw_load(0x14000)}).end().bytes());
   r.recorder.close(child), r.recorder.close(parent);
   const FlatTrace flat = r.trace();
   std::vector<std::pair<std::uint32_t, std::uint64_t>> found;
@@ -171,11 +171,11 @@ TEST(Capture, AChildWaitsForItsParentsFork) {
 }
 
 TEST(Capture, AnImageFollowsTheOneThatExecutedIt) {
-  Recording r;
-  CaptureRecorder::Stream& first =
-      r.stream(Raw().hello(7, 1, false).vma().message(RawType::exec, {kStart, 1}, "").references({load(0x11000)}));
-  r.recorder.put(first, Raw().message(RawType::exec, {kStart, 1}, "").bytes());
-  CaptureRecorder::Stream& second = r.stream(Raw().hello(7, 1, false).vma().references({load(0x12000)}).end());
+  CaptureRecording r;
+  CaptureRecorder::Stream& first = r.stream(
+      Raw().hello(7, 1, false).vma().message(RawType::exec, {kStartNs, 1}, "").references({raw_load(0x11000)}));
+  r.recorder.put(first, Raw().message(RawType::exec, {kStartNs, 1}, "").bytes());
+  CaptureRecorder::Stream& second = r.stream(Raw().hello(7, 1, false).vma().references({raw_load(0x12000)}).end());
   EXPECT_TRUE(second.is_waiting);  // the first has not been read to its end
   r.recorder.close(first);
   EXPECT_FALSE(second.is_waiting);
@@ -187,8 +187,8 @@ TEST(Capture, AnImageFollowsTheOneThatExecutedIt) {
 }
 
 TEST(Capture, AProcessThatIsKilledEndsWhereItsStreamEnds) {
-  Recording r;
-  const Raw raw = Raw().hello(7, 1, false).vma().references({load(0x11000)}).references({load(0x12000)});
+  CaptureRecording r;
+  const Raw raw = Raw().hello(7, 1, false).vma().references({raw_load(0x11000)}).references({raw_load(0x12000)});
   CaptureRecorder::Stream& s = r.recorder.open();
   r.recorder.put(s, raw.bytes().first(raw.bytes().size() - 3));
   r.recorder.close(s);
@@ -199,11 +199,12 @@ TEST(Capture, AProcessThatIsKilledEndsWhereItsStreamEnds) {
 
 // A thread that has exited says nothing more, its process's exit neither: the run would refuse it.
 TEST(Capture, TheLastThreadEndsWithItsProcess) {
-  const auto exit_of = [](std::uint64_t tid) { return Raw().message(RawType::thread_exit, {kStart + 250, tid}, ""); };
+  const auto exit_of = [](std::uint64_t tid) { return Raw().message(RawType::thread_exit, {kStartNs + 250, tid}, ""); };
   const auto last_events = [&](const std::vector<std::uint64_t>& exits) {
-    Recording r;
-    CaptureRecorder::Stream& s = r.stream(Raw().hello(7, 1, false).vma().references({load(0x11000)}));
-    r.recorder.put(s, Raw().message(RawType::thread, {kStart + 210, 1, 2}, "").references({load(0x12000)}, 2).bytes());
+    CaptureRecording r;
+    CaptureRecorder::Stream& s = r.stream(Raw().hello(7, 1, false).vma().references({raw_load(0x11000)}));
+    r.recorder.put(
+        s, Raw().message(RawType::thread, {kStartNs + 210, 1, 2}, "").references({raw_load(0x12000)}, 2).bytes());
     for (const std::uint64_t tid : exits) r.recorder.put(s, exit_of(tid).bytes());
     r.recorder.put(s, Raw().end().bytes());
     r.recorder.close(s);
@@ -219,9 +220,9 @@ TEST(Capture, TheLastThreadEndsWithItsProcess) {
 }
 
 TEST(Capture, TakesBytesInPiecesOfAnySize) {
-  const Raw raw = Raw().hello(7, 1, false).vma().references({load(0x11000), load(0x12000)}).end();
+  const Raw raw = Raw().hello(7, 1, false).vma().references({raw_load(0x11000), raw_load(0x12000)}).end();
   const auto in_pieces = [&](std::size_t size) {
-    Recording r;
+    CaptureRecording r;
     CaptureRecorder::Stream& s = r.recorder.open();
     for (std::size_t at = 0; at < raw.bytes().size(); at += size)
       r.recorder.put(s, raw.bytes().subspan(at, std::min(size, raw.bytes().size() - at)));
@@ -232,7 +233,7 @@ TEST(Capture, TakesBytesInPiecesOfAnySize) {
 }
 
 void expect_refusal(const Raw& raw, const std::string& what) {
-  Recording r;
+  CaptureRecording r;
   try {
     r.stream(raw);
     FAIL() << "no error; expected: " << what;
@@ -245,8 +246,8 @@ void expect_refusal(const Raw& raw, const std::string& what) {
 TEST(Capture, RefusesWhatTheToolDoesNotSay) {
   expect_refusal(Raw().vma(), "no hello");
   expect_refusal(Raw().raw(static_cast<RawType>(11), {}), "a message of type 11");
-  expect_refusal(Raw().message(RawType::hello, {9, 7, 1, 0, 1, kStart}, ""), "version 9");
-  expect_refusal(Raw().message(RawType::hello, {1, 0, 1, 0, 1, kStart}, ""), "process 0");
+  expect_refusal(Raw().message(RawType::hello, {9, 7, 1, 0, 1, kStartNs}, ""), "version 9");
+  expect_refusal(Raw().message(RawType::hello, {1, 0, 1, 0, 1, kStartNs}, ""), "process 0");
   expect_refusal(Raw().hello(7, 1, false).hello(7, 1, false), "hello");
   expect_refusal(Raw().hello(7, 1, false).raw(RawType::call, {1, 2}), "words in a message");
   expect_refusal(Raw().hello(7, 1, false).raw(RawType::references, {1, 2}), "without their times");
@@ -263,7 +264,7 @@ TEST(Capture, RefusesWhatTheToolDoesNotSay) {
 TEST(Capture, APidComesBackAThousandTimesOnly) {
   Raw often = Raw().hello(7, 1, false);
   for (int i = 0; i < 1024; ++i) often.fork(8);
-  Recording r;
+  CaptureRecording r;
   EXPECT_NO_THROW(r.recorder.close(r.stream(often)));
   EXPECT_EQ(r.trace().events.size(), 1 + 2 * 1024u + 1);  // the first process; each fork and its exit; the first's
   expect_refusal(often.fork(8), "process 8 came too often");
@@ -274,9 +275,9 @@ TEST(Capture, SurvivesGarbledStreams) {
   Raw good;
   good.hello(7, 1, false)
       .vma()
-      .references({fetch(0x10000), load(0x11000), word(RefKind::kernel_read, 0x11000, 1, 0), 64});
-  good.message(RawType::call, {kStart, 1, 9, 0, 0x4000, 3, 0x22, 0, 0, 0x80000, 0, 0}, "file");
-  good.message(RawType::thread, {kStart, 1, 2}, "").references({load(0x12000)}, 2);
+      .references({raw_fetch(0x10000), raw_load(0x11000), raw_word(RefKind::kernel_read, 0x11000, 1, 0), 64});
+  good.message(RawType::call, {kStartNs, 1, 9, 0, 0x4000, 3, 0x22, 0, 0, 0x80000, 0, 0}, "file");
+  good.message(RawType::thread, {kStartNs, 1, 2}, "").references({raw_load(0x12000)}, 2);
   good.fork(8).end();
   Random random(1, "garbled");
   std::size_t refused = 0;
@@ -284,7 +285,7 @@ TEST(Capture, SurvivesGarbledStreams) {
   for (int round = 0; round < kRounds; ++round) {
     std::vector<std::uint8_t> bytes(good.bytes().begin(), good.bytes().end());
     for (int i = 0; i < 3; ++i) bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.below(256));
-    Recording r;
+    CaptureRecording r;
     try {
       CaptureRecorder::Stream& s = r.recorder.open();
       r.recorder.put(s, bytes);

@@ -18,7 +18,7 @@ const std::string kText =
     " S 04835ff8,16\n"
     "==12== Exit code: 0\n";
 
-FlatTrace read_text(const std::string& text, TraceInfo* info = nullptr) {
+FlatTrace read_lackey(const std::string& text, TraceInfo* info = nullptr) {
   TemporaryFolder folder;
   write_file(folder.file("a.lackey"), text);
   return read_twice({folder.file("a.lackey")}, info);
@@ -33,7 +33,7 @@ const TraceEvent* find(const FlatTrace& flat, Op op) {
 
 TEST(Lackey, ReadsReferencesWithExactInstructions) {
   TraceInfo info;
-  const FlatTrace flat = read_text(kText, &info);
+  const FlatTrace flat = read_lackey(kText, &info);
   const std::vector<Record> expected = {{0x4001000, 1, 3, RefKind::fetch, 0},
                                         {0x1ffefff000, 0, 8, RefKind::load, 0},
                                         {0x1ffefff008, 0, 4, RefKind::modify, 0},
@@ -49,10 +49,10 @@ TEST(Lackey, ReadsReferencesWithExactInstructions) {
   EXPECT_EQ(flat.events[2].length, 2 * kPageBytes);  // the store crosses a page
 }
 
-TEST(Lackey, ReadsTheSameFromACompressedFile) { EXPECT_TRUE(read_text(kText) == read_text(zstd(kText))); }
+TEST(Lackey, ReadsTheSameFromACompressedFile) { EXPECT_TRUE(read_lackey(kText) == read_lackey(zstd(kText))); }
 
 TEST(Lackey, ReadsSystemCallsAndWhatIsGluedToThem) {
-  const FlatTrace flat = read_text(
+  const FlatTrace flat = read_lackey(
       "I  04001000,3\n"
       "SYSCALL[9,1](12) sys_brk ( 0x0 ) --> [pre-success] Success(0x4035000) \n"
       "SYSCALL[9,1](12) sys_brk ( 0x4056000 ) --> [pre-success] Success(0x4056000) \n"
@@ -92,21 +92,21 @@ TEST(Lackey, ReadsSystemCallsAndWhatIsGluedToThem) {
 TEST(Lackey, NamesTheLineOfABadReference) {
   for (const char* bad : {"I  0400zz,3\n", " L ,8\n", " S 1000\n", " M 1000,0\n", "I  1000,3 \n",
                           " L 11112222333344445,8\n", "nonsense\n", " L 10,70000\n"}) {
-    const std::string error = trace_error_of([&] { read_text(std::string("I  04001000,3\n") + bad); });
+    const std::string error = trace_error_of([&] { read_lackey(std::string("I  04001000,3\n") + bad); });
     EXPECT_NE(error.find("line 2, byte offset 14"), std::string::npos) << bad << error;
   }
 }
 
 TEST(Lackey, RefusesATextThatEndsWithinALine) {
-  EXPECT_NE(trace_error_of([] { read_text("I  04001000,3\n L 100"); }).find("ends within a line"), std::string::npos);
+  EXPECT_NE(trace_error_of([] { read_lackey("I  04001000,3\n L 100"); }).find("ends within a line"), std::string::npos);
   const std::string packed = zstd(kText);
-  EXPECT_FALSE(trace_error_of([&] { read_text(packed.substr(0, packed.size() - 3)); }).empty());
+  EXPECT_FALSE(trace_error_of([&] { read_lackey(packed.substr(0, packed.size() - 3)); }).empty());
 }
 
 TEST(Lackey, ReadsATextLongerThanItsBuffer) {
   std::string text;
   for (int i = 0; i < 200000; ++i) text += " L 1ffefff000,8\n";
-  EXPECT_EQ(read_text(text).references.size(), 200000u);
+  EXPECT_EQ(read_lackey(text).references.size(), 200000u);
 }
 
 }  // namespace

@@ -8,10 +8,10 @@ namespace {
 using namespace testing;
 using Op = TraceEvent::Op;
 
-std::uint64_t word(unsigned kind, std::uint64_t va, std::uint64_t size = 8) {
+std::uint64_t plane_word(unsigned kind, std::uint64_t va, std::uint64_t size = 8) {
   return va | std::uint64_t{kind} << 48 | size << 51;
 }
-std::uint64_t thread_switch(std::uint64_t thread) { return word(6, thread, 0); }
+std::uint64_t thread_switch(std::uint64_t thread) { return plane_word(6, thread, 0); }
 
 std::string planes_of(const std::vector<std::uint64_t>& words) {
   std::string bytes = "MTPLANE1";
@@ -25,7 +25,7 @@ std::string planes_of(const std::vector<std::uint64_t>& words) {
   return bytes;
 }
 
-struct Recording {
+struct PlanesRecording {
   TemporaryFolder folder;
   std::vector<std::string> files;
   void add(const std::string& stem, const std::vector<std::uint64_t>& words, const std::string& events) {
@@ -52,7 +52,7 @@ std::vector<TraceEvent> only(const FlatTrace& flat, Op op) {
   return found;
 }
 
-const std::string kStart =
+const std::string kFirstEvents =
     "0 0 1000 process pid=10 ppid=9 exe=./prog\n"
     "0 0 1000 vma 1000 3000 r-x file off=2000 dev=fe00 ino=7 /bin/prog\n"
     "0 0 1000 vma 4000000 4001000 rwx anon off=0 dev=0 ino=0 -\n"
@@ -61,11 +61,11 @@ const std::string kStart =
     "0 0 1000 vma 7800000 7802000 rw- anon off=0 dev=0 ino=0 -\n";
 
 TEST(Planes, ReadsKindsThreadsAndEstimatedInstructions) {
-  Recording r;
+  PlanesRecording r;
   r.add("t.10.0",
-        {word(0, 0x1000, 3), word(1, 0x7800000), thread_switch(2), word(2, 0x7800008, 4), word(3, 0x7800010),
-         word(4, 0x7800020, 100), word(5, 0x7800fff, 1)},
-        kStart + "7 0 1000 end code=0\n");
+        {plane_word(0, 0x1000, 3), plane_word(1, 0x7800000), thread_switch(2), plane_word(2, 0x7800008, 4),
+         plane_word(3, 0x7800010), plane_word(4, 0x7800020, 100), plane_word(5, 0x7800fff, 1)},
+        kFirstEvents + "7 0 1000 end code=0\n");
   TraceInfo info;
   const FlatTrace flat = r.read(&info);
   ASSERT_EQ(flat.references.size(), 6u);
@@ -84,9 +84,9 @@ TEST(Planes, ReadsKindsThreadsAndEstimatedInstructions) {
 }
 
 TEST(Planes, TellsHeapAndStackByTheirRooms) {
-  Recording r;
-  r.add("t.10.0", {word(1, 0x1000)},
-        kStart +
+  PlanesRecording r;
+  r.add("t.10.0", {plane_word(1, 0x1000)},
+        kFirstEvents +
             "0 1 1001 sys brk 0 0 0 0 0 0 = 67108864 0x4000000\n0 1 1002 sys brk 4021000 0 0 0 0 0 = 67244032 "
             "0x4021000\n1 0 1003 end\n");
   const FlatTrace flat = r.read();
@@ -104,9 +104,9 @@ TEST(Planes, TellsHeapAndStackByTheirRooms) {
 }
 
 TEST(Planes, TakesSystemCallsThatSucceeded) {
-  Recording r;
-  r.add("t.10.0", {word(1, 0x1000)},
-        kStart +
+  PlanesRecording r;
+  r.add("t.10.0", {plane_word(1, 0x1000)},
+        kFirstEvents +
             "0 1 1001 sys mmap 0 2000 3 22 ffffffff 0 = 36864 0x9000\n"
             "0 1 1001 sys mmap 0 2000 1 2 3 0 = 65536 0x10000\n"
             "0 1 1001 sys mmap 11000 1000 5 12 3 1000 = 69632 0x11000\n"
@@ -135,9 +135,9 @@ TEST(Planes, TakesSystemCallsThatSucceeded) {
 }
 
 TEST(Planes, NumbersThreadsInOrderOfCreation) {
-  Recording r;
-  r.add("t.10.0", {word(1, 0x1000), word(1, 0x1000)},
-        kStart +
+  PlanesRecording r;
+  r.add("t.10.0", {plane_word(1, 0x1000), plane_word(1, 0x1000)},
+        kFirstEvents +
             "0 1 1001 sys clone3 0 58 0 0 0 0 = -38 0x0\n0 1 1001 sys clone 3d0f00 0 0 0 0 0 = 777 0x309\n"
             "1 1 1001 sys clone 3d0f00 0 0 0 0 0 = 778 0x30a\n2 0 1003 end\n");
   const std::vector<TraceEvent> threads = only(r.read(), Op::thread);
@@ -149,14 +149,14 @@ TEST(Planes, NumbersThreadsInOrderOfCreation) {
 const std::string kForkLine = "2 1 3000 sys clone 1200011 0 0 0 0 0 = 11 0xb\n";
 
 TEST(Planes, StartsAChildBehindItsFork) {
-  Recording r;
+  PlanesRecording r;
   // The child's first line is older than the parent's return from the call.
-  r.add("t.11.0", {word(1, 0x2000), word(1, 0x2008), word(1, 0x2010)},
+  r.add("t.11.0", {plane_word(1, 0x2000), plane_word(1, 0x2008), plane_word(1, 0x2010)},
         "0 1 2000 process pid=11 forked_from=10 parent_index=1\n0 0 2001 vma 1000 3000 r-x file off=0 dev=fe00 ino=7 "
         "/bin/prog\n"
         "0 1 2002 sys clone 1200011 0 0 0 0 0 = 0 0x0\n3 1 8000 sys exit_group 0 e7 3c\n3 0 8000 end\n");
-  r.add("t.10.0", {word(1, 0x1000), word(1, 0x1008), word(1, 0x1010), word(1, 0x1018)},
-        kStart + kForkLine + "4 0 9000 end\n");
+  r.add("t.10.0", {plane_word(1, 0x1000), plane_word(1, 0x1008), plane_word(1, 0x1010), plane_word(1, 0x1018)},
+        kFirstEvents + kForkLine + "4 0 9000 end\n");
   const FlatTrace flat = r.read();
   ASSERT_EQ(only(flat, Op::fork).size(), 1u);
   const TraceEvent fork = only(flat, Op::fork)[0];
@@ -175,9 +175,9 @@ TEST(Planes, StartsAChildBehindItsFork) {
 }
 
 TEST(Planes, InterleavesProcessesByTheirStamps) {
-  Recording r;
-  std::vector<std::uint64_t> words(100'000, word(1, 0x1000));
-  r.add("t.10.0", words, kStart + "0 1 1000 sys clone 1200011 0 0 0 0 0 = 11 0xb\n100000 0 101000 end\n");
+  PlanesRecording r;
+  std::vector<std::uint64_t> words(100'000, plane_word(1, 0x1000));
+  r.add("t.10.0", words, kFirstEvents + "0 1 1000 sys clone 1200011 0 0 0 0 0 = 11 0xb\n100000 0 101000 end\n");
   r.add("t.11.0", words, "0 1 1000 process pid=11 forked_from=10 parent_index=0\n100000 0 101000 end\n");
   const FlatTrace flat = r.read();
   // One record per microsecond each, in slices of 1 ms: never more than two slices apart.
@@ -191,9 +191,9 @@ TEST(Planes, InterleavesProcessesByTheirStamps) {
 }
 
 TEST(Planes, KeepsAnUntracedChildUntilItsParentHasWaited) {
-  Recording r;
-  r.add("t.10.0", {word(1, 0x1000), word(1, 0x1000), word(1, 0x1000)},
-        kStart + kForkLine + "3 1 4000 sys wait4 b 0 0 0 0 0 = 11 0xb\n3 0 5000 end\n");
+  PlanesRecording r;
+  r.add("t.10.0", {plane_word(1, 0x1000), plane_word(1, 0x1000), plane_word(1, 0x1000)},
+        kFirstEvents + kForkLine + "3 1 4000 sys wait4 b 0 0 0 0 0 = 11 0xb\n3 0 5000 end\n");
   TraceInfo info;
   const FlatTrace flat = r.read(&info);
   ASSERT_EQ(only(flat, Op::exit).size(), 1u);
@@ -202,11 +202,11 @@ TEST(Planes, KeepsAnUntracedChildUntilItsParentHasWaited) {
 }
 
 TEST(Planes, GoesOnWithTheNextImageAfterExec) {
-  Recording r;
-  r.add("t.10.1", {word(1, 0x5000)},
+  PlanesRecording r;
+  r.add("t.10.1", {plane_word(1, 0x5000)},
         "0 0 4000 process pid=10 ppid=9 exe=./other\n0 0 4000 vma 5000 6000 rw- anon off=0 dev=0 ino=0 -\n1 0 5000 "
         "end\n");
-  r.add("t.10.0", {word(1, 0x1000)}, kStart + "1 1 3000 sys execve 0 0 0\n");
+  r.add("t.10.0", {plane_word(1, 0x1000)}, kFirstEvents + "1 1 3000 sys execve 0 0 0\n");
   const FlatTrace flat = r.read();
   ASSERT_EQ(only(flat, Op::exec).size(), 1u);
   EXPECT_EQ(only(flat, Op::exec)[0].name, "./other");
@@ -216,11 +216,12 @@ TEST(Planes, GoesOnWithTheNextImageAfterExec) {
 }
 
 TEST(Planes, AreTheSameWrittenAsCtr) {
-  Recording r;
+  PlanesRecording r;
   std::vector<std::uint64_t> words;
   for (std::uint64_t i = 0; i < 200'000; ++i)
-    words.push_back(i % 50'000 == 49'999 ? thread_switch(i / 50'000) : word(1 + i % 3, 0x1000 + i * 40 % 8192));
-  r.add("t.10.0", words, kStart + "65536 1 3000 sys madvise 1000 1000 e 0 0 0 = 0 0x0\n200000 0 203000 truncated\n");
+    words.push_back(i % 50'000 == 49'999 ? thread_switch(i / 50'000) : plane_word(1 + i % 3, 0x1000 + i * 40 % 8192));
+  r.add("t.10.0", words,
+        kFirstEvents + "65536 1 3000 sys madvise 1000 1000 e 0 0 0 = 0 0x0\n200000 0 203000 truncated\n");
   const std::unique_ptr<TraceSource> source = open_trace(r.files);
   const FlatTrace flat = read_flat(*source);
   source->rewind();
@@ -240,24 +241,28 @@ TEST(Planes, AreTheSameWrittenAsCtr) {
 
 TEST(Planes, RefusesBrokenFiles) {
   const auto error_of = [](const std::vector<std::uint64_t>& words, const std::string& events) {
-    Recording r;
+    PlanesRecording r;
     r.add("t.10.0", words, events);
     return trace_error_of([&] { r.read(); });
   };
-  EXPECT_NE(error_of({word(1, 1), word(7, 1)}, kStart + "2 0 2000 end\n").find("record 1, byte offset 24"),
+  EXPECT_NE(
+      error_of({plane_word(1, 1), plane_word(7, 1)}, kFirstEvents + "2 0 2000 end\n").find("record 1, byte offset 24"),
+      std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1, 0)}, kFirstEvents + "1 0 2000 end\n").find("size 0"), std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1)}, kFirstEvents).find("no end or truncated line"), std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1)}, kFirstEvents + "9 0 2000 end\n").find("beyond the 1 records"),
             std::string::npos);
-  EXPECT_NE(error_of({word(1, 1, 0)}, kStart + "1 0 2000 end\n").find("size 0"), std::string::npos);
-  EXPECT_NE(error_of({word(1, 1)}, kStart).find("no end or truncated line"), std::string::npos);
-  EXPECT_NE(error_of({word(1, 1)}, kStart + "9 0 2000 end\n").find("beyond the 1 records"), std::string::npos);
-  EXPECT_NE(error_of({word(1, 1)}, kStart + "1 0 2000 sync\n0 0 2000 end\n").find("line 8"), std::string::npos);
-  EXPECT_NE(error_of({word(1, 1)}, kStart + "1 0 2000 dance\n").find("'dance' is unknown"), std::string::npos);
-  EXPECT_NE(error_of({word(1, 1)}, "").find("empty"), std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1)}, kFirstEvents + "1 0 2000 sync\n0 0 2000 end\n").find("line 8"),
+            std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1)}, kFirstEvents + "1 0 2000 dance\n").find("'dance' is unknown"),
+            std::string::npos);
+  EXPECT_NE(error_of({plane_word(1, 1)}, "").find("empty"), std::string::npos);
 }
 
 TEST(Planes, RefusesCutReferences) {
-  Recording r;
-  r.add("t.10.0", {word(1, 1), word(1, 2)}, kStart + "2 0 2000 end\n");
-  std::string bytes = planes_of({word(1, 1), word(1, 2)});
+  PlanesRecording r;
+  r.add("t.10.0", {plane_word(1, 1), plane_word(1, 2)}, kFirstEvents + "2 0 2000 end\n");
+  std::string bytes = planes_of({plane_word(1, 1), plane_word(1, 2)});
   write_file(r.files[0], zstd(bytes.substr(0, bytes.size() - 1)));
   EXPECT_NE(trace_error_of([&] { r.read(); }).find("ends too early"), std::string::npos);
   write_file(r.files[0], zstd(bytes + "x"));
