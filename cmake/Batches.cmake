@@ -6,8 +6,8 @@ option(COLLAPSAR_BATCHES "Compile rooms in batches of files, and what all tests 
 # namespaces differ within a room, and within a folder of tests. Preset dev compiles each file by itself, and notices what a
 # batch hides: a missing include, a name that shadows another.
 function(collapsar_batches target)
-  if(COLLAPSAR_BATCHES)  # a file's own types and names are its own, whatever the files before it have; dev warns of the rest
-    target_compile_options(${target} PRIVATE -Wno-subobject-linkage -Wno-shadow)
+  if(COLLAPSAR_BATCHES)  # a file's own types are its own, whatever the files before it have
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
   endif()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
   set(batch 0)

@@ -22,8 +22,11 @@ add_library(collapsar_compiler INTERFACE)
 target_include_directories(collapsar_compiler INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(collapsar_compiler INTERFACE COLLAPSAR_VERSION="${PROJECT_VERSION}")
 target_compile_options(collapsar_compiler INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off)  # no fused multiply-add: it would round differently where the compiler may use it
+if(NOT COLLAPSAR_BATCHES)  # in a batch, a name may well be that of another file; preset dev has each file by itself
+  target_compile_options(collapsar_compiler INTERFACE -Wshadow)
+endif()
 if(COLLAPSAR_WERROR)
   target_compile_options(collapsar_compiler INTERFACE -Werror)
 endif()
