@@ -18,7 +18,16 @@ constexpr Duration kRunBetweenPortions = std::chrono::microseconds(10);
 
 Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, CpuId id, Mmu& mmu, CacheHierarchy* caches,
          Clock clock, CpuClient& client)
-    : queue_(queue), config_(config), time_(time), id_(id), mmu_(mmu), caches_(caches), clock_(clock), client_(client) {
+    : queue_(queue),
+      config_(config),
+      time_(time),
+      id_(id),
+      mmu_(mmu),
+      caches_(caches),
+      clock_(clock),
+      client_(client),
+      active_(config.outstanding),
+      waiting_stores_(has_store_buffer() ? config.store_buffer : 0) {
   cpi_ = std::llround(config.cycles_per_instruction * Clock::kSubcycles);
   if (time.pace != Pace::model) {
     style_ = Style::paced;
@@ -28,7 +37,6 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
   }
   for (std::uint32_t i = 0; i < config.outstanding; ++i) slots_.push_back(std::make_unique<Slot>(this));
   for (const auto& slot : slots_) free_slots_.push_back(slot.get());
-  active_.misses.reserve(slots_.size());
   build_store_buffer();
   if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
   if (config.dependence == Dependence::all) dependence_always_ = 1;

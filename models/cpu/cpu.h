@@ -25,11 +25,11 @@
 #pragma once
 
 #include <array>
-#include <limits>
 #include <memory>
 #include <vector>
 
 #include "models/cpu/cpu_config.h"
+#include "models/cpu/miss_list.h"
 #include "models/cpu/work.h"
 #include "models/mem/cache.h"
 #include "models/mmu/mmu.h"
@@ -95,23 +95,10 @@ class Cpu : public InterruptSink {
   CpuStats stats() const;
 
  private:
-  static constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
   struct Slot;
-  // A miss that the program runs ahead of. Of those whose end is known, the most by far, this is all there is.
-  struct Miss {
-    std::uint64_t instruction;  // number of its instruction
-    std::uint64_t load;         // number among the loads; 0 = no load
-    std::int64_t done_at;       // kUnknown: not known yet
-    Slot* slot;                 // what waits for a walk or for memory; nullptr: its end is known
-    bool is_fetch, is_walking;
-  };
-  struct MissList {
-    std::vector<Miss> misses;            // oldest first
-    std::int64_t first_done = kUnknown;  // the least done_at
-    bool empty() const { return misses.empty(); }
-    std::size_t size() const { return misses.size(); }
-    void ends_at(Miss& miss, std::int64_t at) { miss.done_at = at, first_done = std::min(first_done, at); }
-  };
+  using Misses = MissList<Slot>;
+  using Miss = Misses::Miss;
+  static constexpr std::int64_t kUnknown = Misses::kUnknown;
   enum class Stop : std::uint8_t { not_due, stalled, slow, used_up };
   enum class Style : std::uint8_t { plain, portions, paced };
 
@@ -159,6 +146,8 @@ class Cpu : public InterruptSink {
   void take_idle_portion();
 
   // cpu_store.cc: stores that wait for their line
+  // With one miss at a time nothing overlaps, stores neither; without caches every line is there.
+  bool has_store_buffer() const { return config_.outstanding > 1 && caches_; }
   void build_store_buffer();
   // Loads that store to the same place need their data: they stay in the window.
   bool is_buffered(RefKind kind) const {
@@ -197,11 +186,11 @@ class Cpu : public InterruptSink {
   bool has_room_for(RefKind kind) const {
     return active_.size() < config_.outstanding && (!is_buffered(kind) || has_store_room());
   }
-  Miss& add_miss(MissList& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch);
+  Miss& add_miss(Misses& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch);
   Slot& take_slot(const Piece& piece);
   Slot& take_data_slot(const Piece& piece);
-  MissList& list_of(const Slot& slot);
-  MissList& list_for(RefKind kind) { return is_buffered(kind) ? waiting_stores_ : active_; }
+  Misses& list_of(const Slot& slot);
+  Misses& list_for(RefKind kind) { return is_buffered(kind) ? waiting_stores_ : active_; }
   Miss& miss_of(const Slot& slot);
   void release(Slot& slot);
   void end_is_known(Slot& slot, std::int64_t at);
@@ -210,7 +199,7 @@ class Cpu : public InterruptSink {
   void update_stall();
   bool is_quiet() const { return active_.empty() && waiting_stores_.empty(); }
   bool reap();
-  bool reap(MissList& from);
+  bool reap(Misses& from);
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
@@ -236,8 +225,8 @@ class Cpu : public InterruptSink {
   bool stop_requested_ = false, is_draining_ = false;
 
   // Misses under way.
-  MissList active_;
-  MissList waiting_stores_;                    // the store buffer
+  Misses active_;
+  Misses waiting_stores_;                      // the store buffer
   std::vector<std::unique_ptr<Slot>> slots_;   // one for each miss that may be active
   std::vector<std::unique_ptr<Slot>> stores_;  // one for each entry of the store buffer; none: stores wait as loads do
   std::vector<Slot*> free_slots_, free_stores_;
@@ -251,7 +240,8 @@ class Cpu : public InterruptSink {
   std::int64_t blocked_since_ = 0;
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;
   bool has_l1i_ = false;
-  bool has_missed_l1_ = false;  // run_hits() has just looked up the first page of work.next
+  const Record* seen_ahead_ = nullptr;  // look_ahead() has been there
+  bool has_missed_l1_ = false;          // run_hits() has just looked up the first page of work.next
 
   // Pace.
   Style style_ = Style::plain;

@@ -39,6 +39,7 @@ bool Cpu::issue_known(const Record& r) {
   if (!mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1_, pa)) return false;
   if (std::exchange(has_missed_l1_, false)) at += std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
   if (caches_ && (!is_fetch || has_l1i_)) {
+    if (seen_ahead_ != &r) caches_->prefetch(id_, pa);
     look_ahead(r, pa);
     const auto found = caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
     if (found.level == CacheHierarchy::kMemory) {
@@ -48,7 +49,7 @@ bool Cpu::issue_known(const Record& r) {
     at += std::int64_t{found.latency} * Clock::kSubcycles;
   }
   if (at <= at_ + l1_latency_) return true;
-  MissList& list = list_for(r.kind);
+  Misses& list = list_for(r.kind);
   list.ends_at(add_miss(list, work_->instructions, load_of(r.kind), is_fetch), at);
   update_stall();
   return true;
@@ -60,6 +61,7 @@ void Cpu::look_ahead(const Record& r, PhysAddr pa) {
   if (work_->next + 1 == work_->end) return;
   const Record& next = work_->next[1];
   const VirtAddr va{next.va};
+  seen_ahead_ = &next;
   if (vpn_of(va) == vpn_of(VirtAddr{r.va})) return caches_->prefetch(id_, {pa.value - r.va + next.va});
   const Tlb::Hit hit = mmu_.peek_l2(va, next.kind == RefKind::fetch, is_write(next.kind));
   if (hit.leaf) caches_->prefetch(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, va));
@@ -101,7 +103,7 @@ bool Cpu::start_reference(const Record& r) {
 // kUnknown: it is still under way.
 std::int64_t Cpu::last_load_known_at() const {
   std::int64_t at = last_load_at_;
-  for (const Miss& miss : active_.misses)
+  for (const Miss& miss : active_)
     if (miss.load == work_->loads) at = std::max(at, miss.done_at);
   return at;
 }
@@ -205,7 +207,7 @@ void Cpu::walk_fixed(const Piece& piece, std::int64_t at) {
 
 Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
   Slot& slot = take_slot(piece);
-  active_.misses.back().is_walking = true;
+  active_.back().is_walking = true;
   slot.walk.va = piece.va, slot.walk.space = mmu_.space();
   slot.walk.is_write = piece.writes(), slot.walk.is_execute = piece.is_fetch();
   slot.walk.repeated = piece.repeated, slot.walk.done = &slot.walked_;
@@ -286,7 +288,7 @@ void Cpu::completed(Slot* slot, const Piece& piece, std::int64_t at) {
     return;
   }
   if (slot) return end_is_known(*slot, at);
-  MissList& list = list_for(piece.kind);
+  Misses& list = list_for(piece.kind);
   list.ends_at(add_miss(list, piece.instruction, piece.load, piece.is_fetch()), at);
   update_stall();
 }

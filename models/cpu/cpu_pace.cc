@@ -29,7 +29,7 @@ void Cpu::plan_pace() {
 std::int64_t Cpu::quiet_from() const {
   std::int64_t last = last_done_;
   for (const auto* misses : {&active_, &waiting_stores_})
-    for (const Miss& miss : misses->misses) last = std::max(last, miss.done_at);  // kUnknown is the greatest
+    for (const Miss& miss : *misses) last = std::max(last, miss.done_at);  // kUnknown is the greatest
   return last;
 }
 

@@ -8,12 +8,10 @@
 
 namespace collapsar {
 
-// With one miss at a time nothing overlaps, stores neither; without caches every line is there.
 void Cpu::build_store_buffer() {
-  if (config_.outstanding == 1 || !caches_) return;
-  for (std::uint32_t i = 0; i < config_.store_buffer; ++i) stores_.push_back(std::make_unique<Slot>(this));
+  for (std::uint32_t i = 0; has_store_buffer() && i < config_.store_buffer; ++i)
+    stores_.push_back(std::make_unique<Slot>(this));
   for (const auto& slot : stores_) slot->is_store = true, free_stores_.push_back(slot.get());
-  waiting_stores_.misses.reserve(stores_.size());
   queued_stores_.reserve(stores_.size());
   filled_lines_.reserve(slots_.size());
 }
@@ -21,7 +19,7 @@ void Cpu::build_store_buffer() {
 // Stores that are still translated have their room already.
 bool Cpu::has_store_room() const {
   if (stores_.size() - waiting_stores_.size() > active_.size()) return true;  // even if all of them are
-  const auto translated_later = std::count_if(active_.misses.begin(), active_.misses.end(), [this](const Miss& miss) {
+  const auto translated_later = std::count_if(active_.begin(), active_.end(), [this](const Miss& miss) {
     return miss.is_walking && is_buffered(miss.slot->piece.kind);
   });
   return stores_.size() - waiting_stores_.size() > std::size_t(translated_later);

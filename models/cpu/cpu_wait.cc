@@ -7,8 +7,8 @@ namespace collapsar {
 
 // --- misses ---
 
-Cpu::Miss& Cpu::add_miss(MissList& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch) {
-  return to.misses.emplace_back(Miss{instruction, load, kUnknown, nullptr, is_fetch, false});
+Cpu::Miss& Cpu::add_miss(Misses& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch) {
+  return to.add({instruction, load, kUnknown, nullptr, is_fetch, false});
 }
 
 Cpu::Slot& Cpu::take_slot(const Piece& piece) {
@@ -31,10 +31,10 @@ Cpu::Slot& Cpu::take_data_slot(const Piece& piece) {
   return slot;
 }
 
-Cpu::MissList& Cpu::list_of(const Slot& slot) { return slot.is_store ? waiting_stores_ : active_; }
+Cpu::Misses& Cpu::list_of(const Slot& slot) { return slot.is_store ? waiting_stores_ : active_; }
 
 Cpu::Miss& Cpu::miss_of(const Slot& slot) {
-  std::vector<Miss>& misses = list_of(slot).misses;
+  Misses& misses = list_of(slot);
   return *std::find_if(misses.begin(), misses.end(), [&](const Miss& m) { return m.slot == &slot; });
 }
 
@@ -53,8 +53,7 @@ void Cpu::finish(Slot& slot, std::int64_t at) {
   Miss& miss = miss_of(slot);
   miss.done_at = at;
   finished(miss);
-  std::vector<Miss>& misses = list_of(slot).misses;
-  misses.erase(misses.begin() + (&miss - misses.data()));
+  list_of(slot).erase(miss);
   release(slot);
   update_stall();
 }
@@ -67,8 +66,8 @@ void Cpu::finished(const Miss& miss) {
 // The oldest miss says how far the instruction stream may run ahead. With one slot nothing may, nor past a fetch.
 void Cpu::update_stall() {
   if (active_.empty()) stall_at_ = ~0ULL;
-  else if (config_.outstanding == 1 || active_.misses.back().is_fetch) stall_at_ = 0;
-  else stall_at_ = active_.misses.front().instruction + config_.window;
+  else if (config_.outstanding == 1 || active_.back().is_fetch) stall_at_ = 0;
+  else stall_at_ = active_.front().instruction + config_.window;
 }
 
 // Ends the misses that are done by now. True: there were some.
@@ -78,22 +77,9 @@ bool Cpu::reap() {
   return some_loads || some_stores;
 }
 
-bool Cpu::reap(MissList& from) {
-  const std::int64_t now = here();
-  if (from.first_done > now) return false;
-  auto kept = from.misses.begin();
-  std::int64_t first = kUnknown;
-  for (const Miss& miss : from.misses) {
-    if (miss.done_at <= now) {
-      finished(miss);
-      continue;
-    }
-    first = std::min(first, miss.done_at);
-    if (&*kept != &miss) *kept = miss;
-    ++kept;
-  }
-  from.first_done = first;
-  from.misses.erase(kept, from.misses.end());
+bool Cpu::reap(Misses& from) {
+  if (from.first_done() > here()) return false;
+  from.take_done(here(), [this](const Miss& miss) { finished(miss); });
   return true;
 }
 
@@ -103,8 +89,8 @@ bool Cpu::reap(MissList& from) {
 // look again now.
 bool Cpu::wait() {
   if (reap() || is_quiet()) return true;
-  const std::int64_t first = std::min(active_.first_done, waiting_stores_.first_done);
-  is_blocked_on_walk_ = !active_.empty() && active_.misses.front().is_walking;
+  const std::int64_t first = std::min(active_.first_done(), waiting_stores_.first_done());
+  is_blocked_on_walk_ = !active_.empty() && active_.front().is_walking;
   if (first != kUnknown && first <= horizon()) {
     end_of_wait(here(), first);
     due_ = std::max(due_, first);

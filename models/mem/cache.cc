@@ -76,8 +76,6 @@ CacheHierarchy::Path CacheHierarchy::path_from(CacheEntry entry) const {
 CacheHierarchy::Lookup CacheHierarchy::access(std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry) {
   const std::uint64_t line = address.value >> kLineShift;
   const Path& on = path(entry);
-  // The tags of a big cache are far away for the host, too: their way begins while the small ones are searched.
-  for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch_all(line);
   for (std::uint32_t i = 0; i < on.count; ++i) {
     const std::uint32_t level = on.levels[i];
     if (!array(level, cpu).touch(line, write && i == 0)) {

@@ -131,7 +131,8 @@ class CacheHierarchy {
   // After access() returned kMemory: the miss reaches the controller `latency` cycles from now, goes to Dram (or joins
   // a fetch of the same line), fills the levels from `entry` on when the data is there, and then schedules `done`.
   void fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry, Event& done);
-  // Lets the host bring in the tags that access() from L1D on will read. Changes no result.
+  // The tags of a big cache are far away for the host, too: lets it bring in those that access() beyond the first level will
+  // read. Changes no result.
   void prefetch(std::uint32_t cpu, PhysAddr address) {
     const Path& on = path(CacheEntry::l1d);
     for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch_all(address.value >> kLineShift);

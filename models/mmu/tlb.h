@@ -68,6 +68,8 @@ class Tlb {
   };
   // Looks `va` up and makes the entry most recent.
   Hit search(VirtAddr va, Asid asid, bool is_store) {
+    Found& seen = peeked_[is_store];
+    if (seen.entry->key == key_of(va.value >> page_shift(seen.size), seen.size, asid)) return use(seen);
     const Found found = find(va, asid, is_store);
     return found.entry ? use(found) : Hit{};
   }
@@ -80,10 +82,12 @@ class Tlb {
     if (hint.size == counted_size_[is_store] && count(key) == 0) return {};
     return search_and_note(va, asid_in(key), is_store, hint);
   }
-  // The same as search() without a trace: recency stays as it is.
+  // The same as search() without a trace: recency stays as it is. A search for the same page then finds it at once.
   Hit peek(VirtAddr va, Asid asid, bool is_store) {
     const Found found = find(va, asid, is_store);
-    return found.entry ? Hit{&found.entry->value, found.size} : Hit{};
+    if (!found.entry) return {};
+    peeked_[is_store] = found;
+    return {&found.entry->value, found.size};
   }
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
@@ -174,7 +178,9 @@ class Tlb {
   std::uint64_t drop_if(Drop&& drop);
   std::uint64_t flush_few(Asid asid, VirtRange range);
 
-  AssocCache::Entry nowhere_;           // of no page
+  AssocCache::Entry nowhere_;  // of no page
+  std::array<Found, 2> peeked_{Found{nullptr, &nowhere_, PageSize::k4K},
+                               Found{nullptr, &nowhere_, PageSize::k4K}};  // [is_store]
   std::vector<Found> hints_;            // first level: by 4 KiB page, loads before stores where they are split
   std::array<Found*, 2> first_hint_{};  // [is_store]
   std::vector<std::uint32_t> counts_;   // first level

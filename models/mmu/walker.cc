@@ -148,6 +148,7 @@ void Walker::read(Walk& walk) {
   ++stats_.walk_refs;
   const PhysAddr address = table.entry_address(at, walk.first->va);
   if (!caches_) return read_memory(walk, address);
+  caches_->prefetch(cpu_, address);
   const CacheEntry entry = config_.walk_entry == WalkEntry::l1d ? CacheEntry::l1d : CacheEntry::l2;
   const CacheHierarchy::Lookup found = caches_->access(cpu_, address, false, entry);
   if (found.level == CacheHierarchy::kMemory)
