@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
+from ._checks import names
+
 # Values of a config: numbers, truth values, texts such as "10ms", None for `none`, and maps and lists of these.
 Config = Mapping[str, Any]
 Sets = Union[Mapping[str, Any], Iterable[str], None]
@@ -49,13 +51,9 @@ def assignments(sets: Sets) -> list[str]:
     >>> assignments(["cpu.count=2"])
     ['cpu.count=2']
     """
-    if sets is None:
-        return []
-    if isinstance(sets, str):
-        return [sets]
     if isinstance(sets, Mapping):
         return [f"{key}={value if isinstance(value, str) else yaml_of(value)}" for key, value in sets.items()]
-    return list(sets)
+    return names("set", sets, 'a dict, or a list of texts "key=value",')
 
 
 def search_dirs() -> list[str]:

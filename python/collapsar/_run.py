@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Union
 
 from . import _collapsar
+from ._checks import CONFIG, VARIANTS, names, path, whole, wholes, wrong_type
 from ._config import Config, Sets, assignments, search_dirs, yaml_of
 from ._result import Result
 from ._trace import Trace
@@ -56,13 +57,13 @@ def run(
     answer = _collapsar.run(
         handle,
         None if trace is None else trace._array_trace,
-        variants=[variants] if isinstance(variants, str) else list(variants or ()),
+        variants=names("variants", variants, VARIANTS),
         search_dirs=search_dirs(),
-        jobs=os.cpu_count() or 1 if jobs is None else jobs,
+        jobs=os.cpu_count() or 1 if jobs is None else whole("jobs", jobs),
         check=check,
         one_event_per_step=one_event_per_step,
-        out="" if out is None else os.fspath(out),
-        why=[why] if isinstance(why, int) else list(why),
+        out="" if out is None else path("out", out),
+        why=wholes("why", why),
     )
     return Result(**answer)
 
@@ -81,7 +82,12 @@ def _config_handle(
         config = {"name": trace.name}
     if isinstance(config, Mapping):
         return _collapsar.config_of_text(yaml_of(config), sets, search_dirs())
-    files = [os.fspath(config)] if isinstance(config, (str, os.PathLike)) else [os.fspath(file) for file in config]
+    if isinstance(config, (str, os.PathLike)):
+        files = [os.fspath(config)]
+    elif isinstance(config, Iterable):
+        files = [path("config", file, CONFIG) for file in config]
+    else:
+        raise wrong_type("config", config, CONFIG)
     if not files:
         raise ValueError("config: an empty list; name at least one trace file")
     if len(files) == 1 and files[0].endswith((".yaml", ".yml")):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from . import _collapsar
+from ._checks import path, whole, wrong_type
 from ._config import Config, Sets, assignments, search_dirs
 from ._result import Result, Stats, _pandas
 from ._run import PathLike, _config_handle
@@ -58,6 +59,8 @@ class Simulation:
     ) -> None:
         handle = _config_handle(config, trace, assignments(set))
         array = None if trace is None else trace._array_trace
+        if variant is not None and not isinstance(variant, str):
+            raise wrong_type("variant", variant, "a name")
         self._run = _collapsar.SteppedRun(handle, array, variant or "", search_dirs())
 
     def run_until(self, time: Time) -> bool:
@@ -66,7 +69,7 @@ class Simulation:
         Raises ValueError for a moment that has passed, RuntimeError as run() does. After Ctrl-C in the middle of a step the
         simulation cannot go on.
         """
-        return self._run.run_until(_collapsar.nanoseconds(time) if isinstance(time, str) else int(time))
+        return self._run.run_until(_collapsar.nanoseconds(time) if isinstance(time, str) else whole("time", time))
 
     def run(self) -> None:
         """Runs to the end of the trace."""
@@ -97,7 +100,7 @@ class Simulation:
 
         Raises ValueError where the kernel has no such file, or would refuse the value.
         """
-        self._run.write_sysfs(file, str(value))
+        self._run.write_sysfs(path("file", file, "the name of a file"), str(value))
 
     def processes(self) -> list[dict[str, Any]]:
         """Each process so far: pid, name, alive, rss_bytes, anon_huge_bytes."""
@@ -106,17 +109,18 @@ class Simulation:
     def vmas(self, pid: int) -> pd.DataFrame:
         """The VMAs of a process, as /proc/PID/smaps: start, end (addresses), rights ("rw-p"), advice ("hugepage", "nohugepage" or
         ""), is_anonymous, mapping (its name in reports)."""
-        return _pandas("vmas", "processes()", "Simulation").DataFrame(self._run.vmas(pid))
+        return _pandas("vmas", "processes()", "Simulation").DataFrame(self._run.vmas(whole("pid", pid)))
 
     def page_table(self, pid: int, start: int = 0, end: int | None = None) -> dict[str, np.ndarray]:
         """The entries of a process's page table between two addresses that map something or hold a swap slot, in order: address,
         bytes (4096, 2 MiB or 1 GiB), frame (number of the 4 KiB frame; -1: swapped out), swap_slot (-1: none), writable,
         accessed, dirty. A dict of columns, for DataFrame()."""
-        return self._run.page_table(pid, start, end)
+        last = None if end is None else whole("end", end)
+        return self._run.page_table(whole("pid", pid), whole("start", start), last)
 
     def tlb(self, cpu: int = 0) -> dict[str, np.ndarray]:
         """What the TLBs of a CPU hold: the columns of page_table(), level ("l1i", "l1d", "l2", or "l2i" and "l2d") and pid."""
-        columns = self._run.tlb(cpu)
+        columns = self._run.tlb(whole("cpu", cpu))
         return {**columns, "level": np.array(columns["level"], dtype=str)}
 
     def result(self) -> Result:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _collapsar
+from ._checks import VARIANTS, names, path, wrong_type
 from ._config import Config, Sets, assignments, search_dirs, yaml_of
 from ._result import Result, _pandas
 from ._run import PathLike, _config_handle
@@ -59,17 +60,19 @@ def sweep(
     if isinstance(variants, Mapping):
         handle.set_variants(yaml_of(variants))
         variants = None
+    if over is not None and not isinstance(over, Mapping):
+        raise wrong_type("over", over, "a dict of key -> values")
     axes = {key: _values(key, values) for key, values in (over or {}).items()}
     points = _collapsar.Sweep(
         handle,
         [(key, [text for text, _ in values]) for key, values in axes.items()],
         None if trace is None else trace._array_trace,
-        [variants] if isinstance(variants, str) else list(variants or ()),
+        names("variants", variants, VARIANTS),
         search_dirs(),
     )
     values = [dict(zip(axes, combination)) for combination in itertools.product(*([v for _, v in a] for a in axes.values()))]
     with tempfile.TemporaryDirectory() as scratch:
-        store = _collapsar.PointStore(scratch if out is None else os.fspath(out))
+        store = _collapsar.PointStore(scratch if out is None else path("out", out))
         store.lock()
         kept = [i for i in range(len(points)) if store.has(points, i)]
         if client is None:

@@ -88,6 +88,34 @@ def test_what_no_config_can_hold_is_a_type_error():
 
 
 @pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda sim: collapsar.run(5), "config: found 5; a path, a list of trace files or a dict is right"),
+        (lambda sim: collapsar.run(["a.ctr", 5]), "config: found 5; a path, a list of trace files or a dict is right"),
+        (lambda sim: collapsar.run({}, set=5), 'set: found 5; a dict, or a list of texts "key=value", is right'),
+        (lambda sim: collapsar.run({}, variants=[5]), "variants: found 5; a name, a list of names or a dict"),
+        (lambda sim: collapsar.run({}, jobs="two"), "jobs: found 'two'; a whole number is right"),
+        (lambda sim: collapsar.run({}, why="0x1000"), "why: found '0x1000'; a whole number, or a list of them, is right"),
+        (lambda sim: collapsar.run({}, out=5), "out: found 5; a path is right"),
+        (lambda sim: collapsar.sweep({}, over=["cpu.count"]), r"over: found \['cpu.count'\]; a dict of key -> values is right"),
+        (lambda sim: collapsar.compare(5), "results: found 5; a list of results, or a dict"),
+        (lambda sim: collapsar.compare([5]), r"results: found 5; what run\(\) returns is right"),
+        (lambda sim: collapsar.Simulation({}, variant=5), "variant: found 5; a name is right"),
+        (lambda sim: sim.run_until(None), "time: found None; a whole number is right"),
+        (lambda sim: sim.run_until(1.5), "time: found 1.5; a whole number is right"),
+        (lambda sim: sim.page_table("1"), "pid: found '1'; a whole number is right"),
+        (lambda sim: sim.page_table(1, end="x"), "end: found 'x'; a whole number is right"),
+        (lambda sim: sim.vmas(None), "pid: found None; a whole number is right"),
+        (lambda sim: sim.tlb([0]), r"cpu: found \[0\]; a whole number is right"),
+        (lambda sim: sim.write_sysfs(5, 1), "file: found 5; the name of a file is right"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_a_type_error_with_its_name(small, call, text):
+    with pytest.raises(TypeError, match=text):
+        call(collapsar.Simulation(small))
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [
         ({"addresses": []}, "addresses: an empty array; a trace has at least one reference"),
