@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ._checks import wrong_type
+from ._checks import names, wrong_type
 from ._result import Result, _pandas
 
 if TYPE_CHECKING:
@@ -37,10 +37,8 @@ def compare(results: Iterable[Result] | Mapping[str, Result], paths: Iterable[st
     """
     if isinstance(paths, str):
         raise ValueError(f"paths: found {paths!r}; a list of paths is right")
-    if isinstance(results, Result) or not isinstance(results, Iterable):
-        raise wrong_type("results", results, "a list of results, or a dict of name -> result,")
-    named = dict(results) if isinstance(results, Mapping) else _by_name(results)
-    wanted = list(_USUAL if paths is None else paths)
+    named = _named(results)
+    wanted = list(_USUAL) if paths is None else names("paths", paths, "a list of paths")
     known = {path for result in named.values() for stats in result.stats.values() for path in stats}
     for path in wanted if paths is not None else ():
         if path not in known:
@@ -56,11 +54,20 @@ def compare(results: Iterable[Result] | Mapping[str, Result], paths: Iterable[st
     return pandas.DataFrame(list(rows.values()), index=index, columns=wanted)
 
 
+def _named(results: Iterable[Result] | Mapping[str, Result]) -> dict[str, Result]:
+    if isinstance(results, Result) or not isinstance(results, Iterable):
+        raise wrong_type("results", results, "a list of results, or a dict of name -> result,")
+    has_names = isinstance(results, Mapping)
+    listed = list(results.values() if has_names else results)
+    for result in listed:
+        if not isinstance(result, Result):
+            raise wrong_type("results", result, "what run() returns")
+    return dict(results) if has_names else _by_name(listed)
+
+
 def _by_name(results: Iterable[Result]) -> dict[str, Result]:
     named = {}
     for number, result in enumerate(results, start=1):
-        if not isinstance(result, Result):
-            raise wrong_type("results", result, "what run() returns")
         name = result.config["name"] or "result"
         named[name if name not in named else f"{name} {number}"] = result
     if not named:

@@ -51,15 +51,12 @@ def run(
     1.0
     """
     handle = _config_handle(config, trace, assignments(set))
-    if isinstance(variants, Mapping):
-        handle.set_variants(yaml_of(variants))
-        variants = None
     answer = _collapsar.run(
         handle,
         None if trace is None else trace._array_trace,
-        variants=names("variants", variants, VARIANTS),
+        variants=_variant_names(handle, variants),
         search_dirs=search_dirs(),
-        jobs=os.cpu_count() or 1 if jobs is None else whole("jobs", jobs),
+        jobs=_jobs(jobs, os.cpu_count() or 1),
         check=check,
         one_event_per_step=one_event_per_step,
         out="" if out is None else path("out", out),
@@ -93,3 +90,15 @@ def _config_handle(
     if len(files) == 1 and files[0].endswith((".yaml", ".yml")):
         return _collapsar.config_of_file(files[0], sets, search_dirs())
     return _collapsar.config_of_trace(files, sets, search_dirs())
+
+
+def _variant_names(handle: _collapsar.Config, variants: Iterable[str] | Mapping[str, Config] | str | None) -> list[str]:
+    """Those to run, all if none; a dict takes the place of those that the config has."""
+    if not isinstance(variants, Mapping):
+        return names("variants", variants, VARIANTS)
+    handle.set_variants(yaml_of(variants))
+    return []
+
+
+def _jobs(jobs: int | None, usual: int) -> int:
+    return usual if jobs is None else whole("jobs", jobs)

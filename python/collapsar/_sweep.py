@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _collapsar
-from ._checks import VARIANTS, names, path, wrong_type
+from ._checks import path, wrong_type
 from ._config import Config, Sets, assignments, search_dirs, yaml_of
 from ._result import Result, _pandas
-from ._run import PathLike, _config_handle
+from ._run import PathLike, _config_handle, _jobs, _variant_names
 from ._trace import Trace
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def sweep(
     [4, 4]
     """
     handle = _config_handle(config, trace, assignments(set))
-    if isinstance(variants, Mapping):
-        handle.set_variants(yaml_of(variants))
-        variants = None
+    at_once = _jobs(jobs, os.cpu_count() or 1 if client is None else 1)
     if over is not None and not isinstance(over, Mapping):
         raise wrong_type("over", over, "a dict of key -> values")
     axes = {key: _values(key, values) for key, values in (over or {}).items()}
@@ -67,7 +65,7 @@ def sweep(
         handle,
         [(key, [text for text, _ in values]) for key, values in axes.items()],
         None if trace is None else trace._array_trace,
-        names("variants", variants, VARIANTS),
+        _variant_names(handle, variants),
         search_dirs(),
     )
     values = [dict(zip(axes, combination)) for combination in itertools.product(*([v for _, v in a] for a in axes.values()))]
@@ -76,9 +74,9 @@ def sweep(
         store.lock()
         kept = [i for i in range(len(points)) if store.has(points, i)]
         if client is None:
-            errors = points.run(store, os.cpu_count() or 1 if jobs is None else jobs)
+            errors = points.run(store, at_once)
         else:
-            errors = _run_on(client, points, store, kept, trace, jobs or 1)
+            errors = _run_on(client, points, store, kept, trace, at_once or 1)
         found = Sweep(points, store, values, kept, errors)
         if out is not None:
             _write_whole(Path(out) / "sweep.csv", found.csv)
