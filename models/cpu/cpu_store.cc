@@ -9,8 +9,8 @@
 namespace collapsar {
 
 void Cpu::build_store_buffer() {
-  for (std::uint32_t i = 0; has_store_buffer() && i < config_.store_buffer; ++i)
-    stores_.push_back(std::make_unique<Slot>(this));
+  if (!has_store_buffer()) return;
+  for (std::uint32_t i = 0; i < config_.store_buffer; ++i) stores_.push_back(std::make_unique<Slot>(this));
   for (const auto& slot : stores_) slot->is_store = true, free_stores_.push_back(slot.get());
   queued_stores_.reserve(stores_.size());
   filled_lines_.reserve(slots_.size());
