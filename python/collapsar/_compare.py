@@ -37,8 +37,8 @@ def compare(results: Iterable[Result] | Mapping[str, Result], paths: Iterable[st
     """
     if isinstance(paths, str):
         raise ValueError(f"paths: found {paths!r}; a list of paths is right")
-    named = _named(results)
     wanted = list(_USUAL) if paths is None else names("paths", paths, "a list of paths")
+    named = _named(results)
     known = {path for result in named.values() for stats in result.stats.values() for path in stats}
     for path in wanted if paths is not None else ():
         if path not in known:
