@@ -99,7 +99,7 @@ CpuStats Cpu::stats() const {
 void Cpu::step() {
   if (is_blocked_) is_blocked_ = false, end_of_wait(blocked_since_, due_);
   if (waits_from_ != kUnknown && stop_requested_) idle_ += idle_in_wait(due_), floor_ = std::max(floor_, due_);
-  waits_from_ = kUnknown, has_missed_l1_ = false;
+  waits_from_ = kUnknown, l1_look_ = L1Look::none;
   run();
 }
 
@@ -110,7 +110,11 @@ void Cpu::run() {
       if (!settle_replay()) return;
       continue;
     }
-    const Stop why = is_draining_ ? Stop::used_up : work_->resuming ? Stop::slow : run_hits();
+    if (work_->resuming && !is_draining_) {
+      if (!issue_reference()) return;
+      continue;
+    }
+    const Stop why = is_draining_ ? Stop::used_up : run_references();
     is_draining_ |= stop_requested_ && (why == Stop::not_due || why == Stop::used_up);
     if (is_draining_) {
       if (settle_drain()) client_.drained(*this);
@@ -121,9 +125,8 @@ void Cpu::run() {
       case Stop::stalled:
         if (!relieve_stall()) return;
         break;
-      case Stop::slow:
-        if (!issue_reference()) return;
-        break;
+      case Stop::again: break;
+      case Stop::waits: return;
       case Stop::used_up:
         if (!next_run()) return;
         break;
@@ -140,13 +143,16 @@ void Cpu::give_stolen_time() {
   queue_.schedule(step_, clock_.time_of(due_));
 }
 
-Cpu::Stop Cpu::run_hits() {
+Cpu::Stop Cpu::run_references() {
+  const auto run_as = [this]<Style kStyle>() {
+    return caches_ ? run_references_as<true, kStyle>() : run_references_as<false, kStyle>();
+  };
   switch (style_) {
-    case Style::plain: return caches_ ? run_hits_as<true, Style::plain>() : run_hits_as<false, Style::plain>();
-    case Style::portions: return caches_ ? run_hits_as<true, Style::portions>() : run_hits_as<false, Style::portions>();
+    case Style::plain: return run_as.operator()<Style::plain>();
+    case Style::portions: return run_as.operator()<Style::portions>();
     case Style::paced: break;
   }
-  return caches_ ? run_hits_as<true, Style::paced>() : run_hits_as<false, Style::paced>();
+  return run_as.operator()<Style::paced>();
 }
 
 // Whether the reference needs no more than the first levels, or no time for it; then it is counted, and its page (and line)
@@ -155,57 +161,69 @@ template <bool kCaches>
 bool Cpu::hits(const Record& r, std::int64_t start) {
   constexpr std::uint64_t kUnit = kCaches ? 64 : kPageBytes;  // one look-up per line, or per page
   const bool crosses = (r.va & (kUnit - 1)) + r.size > kUnit;
-  if (crosses || ((r.flags & dependence_mask_) | dependence_always_)) [[unlikely]]
+  if (crosses || depends(r)) [[unlikely]]
     return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
   if (!hit.leaf) [[unlikely]] {
-    has_missed_l1_ = kCaches || !mmu_.is_free() || !mmu_.translate_free({r.va}, is_fetch, writes, start);
-    return !has_missed_l1_;
+    if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start)) return true;
+    l1_look_ = L1Look::missed;
+    return false;
   }
   if (writes && !Mmu::is_write_ready(Pte{*hit.leaf})) [[unlikely]]
     return false;
   if (kCaches && is_fetch && has_l1i_) return false;
-  if (kCaches && !is_fetch && !caches_->hit_l1d(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va}), writes))
-    return false;
+  if (kCaches && !is_fetch) {
+    const PhysAddr pa = Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va});
+    if (!caches_->hit_l1d(id_, pa, writes)) [[unlikely]] {
+      l1_look_ = L1Look::translated, translated_ = pa, translated_size_ = hit.size;
+      return false;
+    }
+  }
   mmu_.count_l1_hits(is_fetch, hit.size, 1);
   return true;
 }
 
-// Runs references while nothing else in the machine is due, all hit, and the window has room. A reference that does not
-// hit completely is left to issue_reference().
+// Runs references while nothing else in the machine is due and the window has room: those that hit in the inner loop, the
+// others by issue_started(); an address that depends on a load under way is left to issue_reference().
 template <bool kCaches, Cpu::Style kStyle>
-Cpu::Stop Cpu::run_hits_as() {
+Cpu::Stop Cpu::run_references_as() {
   Work& work = *work_;
-  has_missed_l1_ = false;
-  const std::int64_t limit = horizon(), floor = floor_;
-  const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
-  const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
-  const Record* p = work.next;
-  std::int64_t at = at_, load_at = -1;
-  std::uint64_t instructions = work.instructions;
-  Stop why = Stop::used_up;
-  for (; p != work.end; ++p) {
-    const Record& r = *p;
-    const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
-    const std::int64_t start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
-    const bool is_stalled =
-        instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
-    if (start > limit) why = Stop::not_due;
-    else if (is_stalled) why = Stop::stalled;
-    else if (!hits<kCaches>(r, start)) why = Stop::slow;
-    if (why != Stop::used_up) break;
-    ++stats_.refs_by[unsigned(r.kind)];
-    if (reads_data(r.kind)) load_at = start;
-    if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
-    instructions += r.instructions;
-    at = start;
+  while (true) {
+    l1_look_ = L1Look::none;
+    const std::int64_t limit = horizon(), floor = floor_;
+    const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
+    const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
+    const Record* p = work.next;
+    std::int64_t at = at_, load_at = -1, start = 0;
+    std::uint64_t instructions = work.instructions;
+    Stop why = Stop::used_up;
+    for (; p != work.end; ++p) {
+      const Record& r = *p;
+      const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
+      start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
+      const bool is_stalled =
+          instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
+      if (start > limit) why = Stop::not_due;
+      else if (is_stalled) why = Stop::stalled;
+      else if (!hits<kCaches>(r, start)) why = Stop::again;
+      if (why != Stop::used_up) break;
+      ++stats_.refs_by[unsigned(r.kind)];
+      if (reads_data(r.kind)) load_at = start;
+      if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
+      instructions += r.instructions;
+      at = start;
+    }
+    if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
+    stats_.instructions += instructions - work.instructions;
+    if (p != work.next) come_to(at);
+    work.next = p, work.instructions = instructions;
+    if (why != Stop::again) return why;
+    const bool is_usual = kStyle != Style::paced && !depends(*p);
+    if (is_usual) count_start(*p, start);
+    if (!(is_usual ? issue_started(*p) : issue_reference())) return Stop::waits;
+    if (work.resuming || !work.replay.empty() || stop_requested_ || stolen_ > Duration{}) return Stop::again;
   }
-  if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
-  stats_.instructions += instructions - work.instructions;
-  if (p != work.next) come_to(at);
-  work.next = p, work.instructions = instructions;
-  return why;
 }
 
 // The next reference starts after something else in the machine.
@@ -242,14 +260,9 @@ bool Cpu::settle_drain() {
   return true;
 }
 
-// Brings the clock to the CPU's position. False: others are due first; the CPU comes back then.
-bool Cpu::arrive() {
-  at_ = here();
-  const Time moment = clock_.time_of(at_);
-  if (moment <= queue_.now() || queue_.try_advance(moment)) return come_to(at_), true;
+void Cpu::come_back(Time moment) {
   due_ = at_;
   queue_.schedule(step_, moment);
-  return false;
 }
 
 void Cpu::set_horizon(Time last) {

@@ -20,8 +20,8 @@
 // Source:      design, section 5; interval view of an out-of-order core: Eyerman et al., "A Mechanistic Performance
 //              Model for Superscalar Out-of-Order Processors", ACM TOCS 2009.
 //
-// Hot path: run_hits_as(). For each record two compares with what is due next, one TLB look-up, one cache look-up; no
-// call through a pointer, no allocation.
+// Hot path: run_references_as(). For each record that hits two compares with what is due next, one TLB look-up, one cache
+// look-up; no call through a pointer, no allocation.
 #pragma once
 
 #include <array>
@@ -99,23 +99,33 @@ class Cpu : public InterruptSink {
   using Misses = MissList<Slot>;
   using Miss = Misses::Miss;
   static constexpr std::int64_t kUnknown = Misses::kUnknown;
-  enum class Stop : std::uint8_t { not_due, stalled, slow, used_up };
+  // Why the loop over references ends: `again`: something else comes first; `waits`: the CPU has arranged to come back.
+  enum class Stop : std::uint8_t { not_due, stalled, again, waits, used_up };
+  enum class L1Look : std::uint8_t { none, missed, translated };
   enum class Style : std::uint8_t { plain, portions, paced };
 
   // cpu.cc: the loop, and references that hit
   void step();
   void run();
   void give_stolen_time();
-  Stop run_hits();
+  Stop run_references();
   template <bool kCaches>
   [[gnu::always_inline]] inline bool hits(const Record& r, std::int64_t start);
   template <bool kCaches, Style kStyle>
-  Stop run_hits_as();
+  Stop run_references_as();
   void wait_for_next();
   bool relieve_stall();
   bool next_run();
   bool settle_drain();
-  bool arrive();
+  // Brings the clock to the CPU's position. False: others are due first; the CPU comes back then.
+  bool arrive() {
+    at_ = here();
+    const Time moment = clock_.time_of(at_);
+    if (moment > queue_.now() && !queue_.try_advance(moment)) [[unlikely]]
+      return come_back(moment), false;
+    return come_to(at_), true;
+  }
+  void come_back(Time moment);
   // The last position that may run inline: before the next event. With one event per step, or when asked to stop, nothing
   // but what is due now: what the stream has already waited for.
   std::int64_t horizon() {
@@ -159,10 +169,13 @@ class Cpu : public InterruptSink {
 
   // cpu_miss.cc: references that do not simply hit
   bool issue_reference();
+  bool issue_started(const Record& r);
   bool issue_known(const Record& r);
   Piece piece_of(const Record& r) const;
   std::uint64_t load_of(RefKind kind) const { return reads_data(kind) ? work_->loads : 0; }
+  bool depends(const Record& r) const { return (r.flags & dependence_mask_) | dependence_always_; }
   bool start_reference(const Record& r);
+  void count_start(const Record& r, std::int64_t start);
   std::int64_t last_load_known_at() const;
   void look_ahead(const Record& r, PhysAddr pa);
   void issue_piece(Piece piece);
@@ -191,15 +204,14 @@ class Cpu : public InterruptSink {
   Slot& take_data_slot(const Piece& piece);
   Misses& list_of(const Slot& slot);
   Misses& list_for(RefKind kind) { return is_buffered(kind) ? waiting_stores_ : active_; }
-  Miss& miss_of(const Slot& slot);
   void release(Slot& slot);
   void end_is_known(Slot& slot, std::int64_t at);
   void finish(Slot& slot, std::int64_t at);
   void finished(const Miss& miss);
   void update_stall();
   bool is_quiet() const { return active_.empty() && waiting_stores_.empty(); }
-  bool reap();
-  bool reap(Misses& from);
+  bool reap() { return std::min(active_.first_done(), waiting_stores_.first_done()) <= here() && take_done(); }
+  bool take_done();
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
@@ -241,7 +253,9 @@ class Cpu : public InterruptSink {
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;
   bool has_l1i_ = false;
   const Record* seen_ahead_ = nullptr;  // look_ahead() has been there
-  bool has_missed_l1_ = false;          // run_hits() has just looked up the first page of work.next
+  L1Look l1_look_ = L1Look::none;       // run_references() has just looked up the first page of work.next
+  PhysAddr translated_{};               // what it found, if it did; then L1D does not have it
+  PageSize translated_size_ = PageSize::k4K;
 
   // Pace.
   Style style_ = Style::plain;

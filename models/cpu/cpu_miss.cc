@@ -14,6 +14,11 @@ bool Cpu::issue_reference() {
   Work& work = *work_;
   const Record& r = *work.next;
   if (!work.resuming && !start_reference(r)) return false;
+  return issue_started(r);
+}
+
+bool Cpu::issue_started(const Record& r) {
+  Work& work = *work_;
   if (!arrive()) return false;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
@@ -35,13 +40,23 @@ bool Cpu::issue_known(const Record& r) {
   if ((r.va & (unit - 1)) + r.size > unit || mmu_.ideal()) return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   std::int64_t at = at_;
-  PhysAddr pa;
-  if (!mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1_, pa)) return false;
-  if (std::exchange(has_missed_l1_, false)) at += std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  PhysAddr pa = translated_;
+  const bool has_missed_l1d = l1_look_ == L1Look::translated;
+  if (has_missed_l1d) {
+    mmu_.count_l1_hits(is_fetch, translated_size_, 1);
+  } else {
+    bool has_missed_l1 = l1_look_ == L1Look::missed;
+    const bool is_found = mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1, pa);
+    if (has_missed_l1) l1_look_ = L1Look::missed;
+    if (!is_found) return false;
+    if (has_missed_l1) at += std::int64_t{mmu_.l2_latency()} * Clock::kSubcycles;
+  }
+  l1_look_ = L1Look::none;
   if (caches_ && (!is_fetch || has_l1i_)) {
     if (seen_ahead_ != &r) caches_->prefetch(id_, pa);
     look_ahead(r, pa);
-    const auto found = caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
+    const auto found = has_missed_l1d ? caches_->access_beyond_l1d(id_, pa, writes)
+                                      : caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
     if (found.level == CacheHierarchy::kMemory) {
       const PhysAddr line{align_down(pa.value, 64)};
       return send_to_memory(take_data_slot(piece_of(r)), line, pa + r.size, at), true;
@@ -80,10 +95,10 @@ Piece Cpu::piece_of(const Record& r) const {
 
 // Counts the record and moves to its start. False: its address is not there yet, or others are due before.
 bool Cpu::start_reference(const Record& r) {
-  const bool depends = (r.flags & dependence_mask_) | dependence_always_;
-  while (depends && last_load_known_at() == kUnknown)
+  const bool depends_on_load = depends(r);
+  while (depends_on_load && last_load_known_at() == kUnknown)
     if (!wait()) return false;
-  const std::int64_t ready = std::max(ready_at(r), depends ? last_load_known_at() : 0);
+  const std::int64_t ready = std::max(ready_at(r), depends_on_load ? last_load_known_at() : 0);
   const std::int64_t start = start_of(work_->next, ready);
   if (start > horizon()) {
     due_ = start, waits_from_ = start > ready ? ready : kUnknown;
@@ -91,13 +106,16 @@ bool Cpu::start_reference(const Record& r) {
     return false;
   }
   if (start > ready) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet_from()));
+  return count_start(r, start), true;
+}
+
+void Cpu::count_start(const Record& r, std::int64_t start) {
   come_to(start);
   Work& work = *work_;
   work.instructions += r.instructions, stats_.instructions += r.instructions;
   ++work.slow_references, ++stats_.refs_by[unsigned(r.kind)];
   if (reads_data(r.kind)) ++work.loads, last_load_at_ = start + l1_latency_;
   work.resuming = true, work.page_offset = 0;
-  return true;
 }
 
 // kUnknown: it is still under way.
@@ -109,7 +127,7 @@ std::int64_t Cpu::last_load_known_at() const {
 }
 
 void Cpu::issue_piece(Piece piece) {
-  if (std::exchange(has_missed_l1_, false)) {
+  if (std::exchange(l1_look_, L1Look::none) == L1Look::missed) {
     mmu_.count_l1_miss(piece.is_fetch());
     return translate_in_l2(piece);
   }
@@ -207,7 +225,7 @@ void Cpu::walk_fixed(const Piece& piece, std::int64_t at) {
 
 Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
   Slot& slot = take_slot(piece);
-  active_.back().is_walking = true;
+  slot.miss->is_walking = true;
   slot.walk.va = piece.va, slot.walk.space = mmu_.space();
   slot.walk.is_write = piece.writes(), slot.walk.is_execute = piece.is_fetch();
   slot.walk.repeated = piece.repeated, slot.walk.done = &slot.walked_;
@@ -248,7 +266,7 @@ void Cpu::access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr e
   for (; line < end; line += 64) {
     const CacheHierarchy::Lookup found = caches_->access(id_, line, piece.writes(), entry);
     if (found.level == CacheHierarchy::kMemory) {
-      if (slot) miss_of(*slot).is_walking = false;
+      if (slot) slot->miss->is_walking = false;
       return send_to_memory(slot ? *slot : take_data_slot(piece), line, end, at);
     }
     longest = std::max(longest, found.latency);

@@ -17,6 +17,7 @@ struct Cpu::Slot {
   bool is_store = false;         // an entry of the store buffer
   bool has_fill_buffer = false;  // of the store buffer: its line is under way on its own account
   PhysAddr line{}, lines_end{};  // lines still to be accessed
+  Misses::Miss* miss = nullptr;  // while the slot is in use
   Piece piece;
   WalkRequest walk;
   LineFetch fetch;

@@ -19,10 +19,9 @@ void Cpu::build_store_buffer() {
 // Stores that are still translated have their room already.
 bool Cpu::has_store_room() const {
   if (stores_.size() - waiting_stores_.size() > active_.size()) return true;  // even if all of them are
-  const auto translated_later = std::count_if(active_.begin(), active_.end(), [this](const Miss& miss) {
-    return miss.is_walking && is_buffered(miss.slot->piece.kind);
-  });
-  return stores_.size() - waiting_stores_.size() > std::size_t(translated_later);
+  std::size_t translated_later = 0;
+  for (const Miss& miss : active_) translated_later += miss.is_walking && is_buffered(miss.slot->piece.kind);
+  return stores_.size() - waiting_stores_.size() > translated_later;
 }
 
 // False: there is none; the store waits for it.

@@ -15,7 +15,8 @@ Cpu::Slot& Cpu::take_slot(const Piece& piece) {
   SIM_ASSERT(active_.size() < slots_.size(), "CPU {} has no free miss slot", id_);
   Slot& slot = *free_slots_.back();
   free_slots_.pop_back();
-  add_miss(active_, piece.instruction, piece.load, piece.is_fetch()).slot = &slot;
+  slot.miss = &add_miss(active_, piece.instruction, piece.load, piece.is_fetch());
+  slot.miss->slot = &slot;
   slot.piece = piece, slot.is_serial = false;
   return slot;
 }
@@ -26,23 +27,19 @@ Cpu::Slot& Cpu::take_data_slot(const Piece& piece) {
   SIM_ASSERT(waiting_stores_.size() < stores_.size(), "the store buffer of CPU {} has no room", id_);
   Slot& slot = *free_stores_.back();
   free_stores_.pop_back();
-  add_miss(waiting_stores_, piece.instruction, piece.load, false).slot = &slot;
+  slot.miss = &add_miss(waiting_stores_, piece.instruction, piece.load, false);
+  slot.miss->slot = &slot;
   slot.piece = piece;
   return slot;
 }
 
 Cpu::Misses& Cpu::list_of(const Slot& slot) { return slot.is_store ? waiting_stores_ : active_; }
 
-Cpu::Miss& Cpu::miss_of(const Slot& slot) {
-  Misses& misses = list_of(slot);
-  return *std::find_if(misses.begin(), misses.end(), [&](const Miss& m) { return m.slot == &slot; });
-}
-
 void Cpu::release(Slot& slot) { (slot.is_store ? free_stores_ : free_slots_).push_back(&slot); }
 
 // Nothing more happens to the miss but that its end comes.
 void Cpu::end_is_known(Slot& slot, std::int64_t at) {
-  Miss& miss = miss_of(slot);
+  Miss& miss = *slot.miss;
   miss.slot = nullptr, miss.is_walking = false;
   list_of(slot).ends_at(miss, at);
   release(slot);
@@ -50,7 +47,7 @@ void Cpu::end_is_known(Slot& slot, std::int64_t at) {
 
 // The miss is done at `at`, which has come.
 void Cpu::finish(Slot& slot, std::int64_t at) {
-  Miss& miss = miss_of(slot);
+  Miss& miss = *slot.miss;
   miss.done_at = at;
   finished(miss);
   list_of(slot).erase(miss);
@@ -70,16 +67,12 @@ void Cpu::update_stall() {
   else stall_at_ = active_.front().instruction + config_.window;
 }
 
-// Ends the misses that are done by now. True: there were some.
-bool Cpu::reap() {
-  const bool some_loads = reap(active_), some_stores = reap(waiting_stores_);
-  if (some_loads) update_stall();
-  return some_loads || some_stores;
-}
-
-bool Cpu::reap(Misses& from) {
-  if (from.first_done() > here()) return false;
-  from.take_done(here(), [this](const Miss& miss) { finished(miss); });
+// Ends the misses that are done by now. True: there were some. Called by reap(), which knows.
+bool Cpu::take_done() {
+  const std::int64_t now = here();
+  for (Misses* const misses : {&active_, &waiting_stores_})
+    misses->take_done(now, [this](const Miss& miss) { finished(miss); });
+  update_stall();
   return true;
 }
 

@@ -4,6 +4,9 @@
 // Simplified:  nothing.
 // Time:        none of its own; positions in sub-cycles.
 // Owns:        its misses. Their slots are the CPU's.
+//
+// Misses stay where they are put, and what is done leaves a gap; beside them stand the known ends, soonest first. So the
+// next end, the oldest miss and the youngest are at hand, and taking out what is done looks at nothing else.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +18,7 @@
 
 namespace collapsar {
 
-// Slot: what waits for a walk or for memory.
+// Slot: what waits for a walk or for memory; it has a member `miss`, which is kept pointing to its miss.
 template <class Slot>
 class MissList {
  public:
@@ -28,53 +31,105 @@ class MissList {
     Slot* slot;                 // nullptr: its end is known
     bool is_fetch, is_walking;
   };
-
-  explicit MissList(std::size_t capacity) : places_(2 * capacity), first_(places_.data()), end_(first_) {}
-
-  bool empty() const { return first_ == end_; }
-  std::size_t size() const { return std::size_t(end_ - first_); }
-  Miss* begin() { return first_; }
-  Miss* end() { return end_; }
-  const Miss* begin() const { return first_; }
-  const Miss* end() const { return end_; }
-  const Miss& front() const { return *first_; }
-  Miss& back() { return end_[-1]; }
-  std::int64_t first_done() const { return first_done_; }  // the least done_at
-
-  // Requires: size() is less than the capacity. Misses move: others that were referred to are elsewhere now.
-  Miss& add(const Miss& miss) {
-    if (end_ == places_.data() + places_.size()) {
-      SIM_ASSERT(first_ != places_.data(), "{} misses, one more than there is room for", size());
-      end_ = std::copy(first_, end_, places_.data());
-      first_ = places_.data();
+  class Iterator {  // oldest first
+   public:
+    Iterator(const Miss* at, const Miss* end) : at_(at), end_(end) {}
+    const Miss& operator*() const { return *at_; }
+    bool operator!=(const Iterator& o) const { return at_ != o.at_; }
+    Iterator& operator++() {
+      do ++at_;
+      while (at_ != end_ && is_gap(*at_));
+      return *this;
     }
+
+   private:
+    const Miss *at_, *end_;
+  };
+
+  explicit MissList(std::size_t capacity)
+      : capacity_(capacity),
+        places_(kRoom * capacity + 1),
+        first_(places_.data()),
+        end_(first_),
+        ends_(places_.size()),
+        next_end_(ends_.data()),
+        last_end_(next_end_) {}
+  MissList(const MissList&) = delete;  // ends point to misses
+  MissList& operator=(const MissList&) = delete;
+
+  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
+  Iterator begin() const { return {first_, end_}; }
+  Iterator end() const { return {end_, end_}; }
+  const Miss& front() const { return *first_; }
+  const Miss& back() const { return end_[-1]; }
+  std::int64_t first_done() const { return next_end_ == last_end_ ? kUnknown : next_end_->at; }
+
+  // Requires: size() is less than the capacity. Misses may move: of those that were referred to only slots know where.
+  Miss& add(const Miss& miss) {
+    if (end_ == places_.data() + places_.size()) [[unlikely]]
+      close_gaps();
+    SIM_ASSERT(size_ < capacity_, "{} misses, one more than there is room for", size_ + 1);
+    ++size_;
     return *end_++ = miss;
   }
-  void ends_at(Miss& miss, std::int64_t at) { miss.done_at = at, first_done_ = std::min(first_done_, at); }
-  void erase(Miss& miss) {
-    std::move_backward(first_, &miss, &miss + 1);
-    ++first_;
+  // Requires: it was not known.
+  void ends_at(Miss& miss, std::int64_t at) {
+    if (last_end_ == ends_.data() + ends_.size()) [[unlikely]] {
+      last_end_ = std::copy(next_end_, last_end_, ends_.data());
+      next_end_ = ends_.data();
+    }
+    miss.done_at = at;
+    End* place = last_end_++;
+    for (; place != next_end_ && place[-1].at > at; --place) *place = place[-1];
+    *place = {at, &miss};
   }
-  // Calls f for each miss that is done at `now` and takes it out: mostly the oldest, so that none moves.
+  // Requires: its end was not known.
+  void erase(Miss& miss) {
+    miss.done_at = kGap;
+    if (--size_ == 0) {
+      first_ = end_ = places_.data();
+      next_end_ = last_end_ = ends_.data();
+      return;
+    }
+    while (is_gap(*first_)) ++first_;
+    while (is_gap(end_[-1])) --end_;
+  }
+  // Calls f for each miss that is done at `now`, soonest first, and takes it out.
   template <class F>
   void take_done(std::int64_t now, F&& f) {
-    Miss* kept = end_;
-    std::int64_t first_done = kUnknown;
-    for (const Miss* miss = end_; miss-- != first_;) {
-      if (miss->done_at <= now) {
-        f(*miss);
-        continue;
-      }
-      first_done = std::min(first_done, miss->done_at);
-      if (--kept != miss) *kept = *miss;
+    while (next_end_ != last_end_ && next_end_->at <= now) {
+      Miss& miss = *next_end_++->miss;
+      f(miss);
+      erase(miss);
     }
-    first_ = kept, first_done_ = first_done;
   }
 
  private:
-  std::vector<Miss> places_;  // the oldest leave at the front
-  Miss *first_, *end_;
-  std::int64_t first_done_ = kUnknown;
+  struct End {
+    std::int64_t at;
+    Miss* miss;
+  };
+  static constexpr std::int64_t kGap = std::numeric_limits<std::int64_t>::min();  // in place of done_at
+  static constexpr std::size_t kRoom = 8;  // ours: seven eighths of the places are gaps before they are closed
+  static bool is_gap(const Miss& miss) { return miss.done_at == kGap; }
+
+  [[gnu::noinline]] void close_gaps() {
+    Miss* const end = std::remove_if(first_, end_, is_gap);
+    end_ = std::move(first_, end, places_.data());
+    first_ = places_.data();
+    next_end_ = last_end_ = ends_.data();
+    for (Miss* miss = first_; miss != end_; ++miss) {
+      if (miss->slot) miss->slot->miss = miss;
+      if (miss->done_at != kUnknown) ends_at(*miss, miss->done_at);
+    }
+  }
+
+  std::size_t capacity_, size_ = 0;
+  std::vector<Miss> places_;
+  Miss *first_, *end_;  // neither the first nor the last is a gap
+  std::vector<End> ends_;
+  End *next_end_, *last_end_;
 };
 
 }  // namespace collapsar

@@ -55,6 +55,8 @@ CacheHierarchy::CacheHierarchy(EventQueue& queue, Dram& dram, const CachesConfig
 void CacheHierarchy::build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances) {
   const std::uint64_t sets = config.size.value / (kLineBytes * config.ways);
   arrays_[level].assign(instances, CacheArray(sets, config.ways, config.replacement));
+  first_array_[level] = arrays_[level].data();
+  own_array_[level] = instances == 1 ? 0 : ~0U;
   latency_[level] = config.latency;
   is_inclusive_[level] = config.inclusive;
 }
@@ -73,10 +75,9 @@ CacheHierarchy::Path CacheHierarchy::path_from(CacheEntry entry) const {
   return path;
 }
 
-CacheHierarchy::Lookup CacheHierarchy::access(std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry) {
-  const std::uint64_t line = address.value >> kLineShift;
-  const Path& on = path(entry);
-  for (std::uint32_t i = 0; i < on.count; ++i) {
+CacheHierarchy::Lookup CacheHierarchy::access(const Path& on, std::uint32_t from, std::uint32_t cpu, std::uint64_t line,
+                                              bool write) {
+  for (std::uint32_t i = from; i < on.count; ++i) {
     const std::uint32_t level = on.levels[i];
     if (!array(level, cpu).touch(line, write && i == 0)) {
       ++stats_[level].misses;

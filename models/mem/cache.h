@@ -127,7 +127,14 @@ class CacheHierarchy {
   std::uint32_t l1d_latency() const { return latency_[kL1d]; }
   // Looks a line up in all levels from `entry` on, counts, and fills the levels above a hit. On kMemory nothing is
   // filled: call fetch().
-  Lookup access(std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry);
+  Lookup access(std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry) {
+    return access(path(entry), 0, cpu, address.value >> kLineShift, write);
+  }
+  // The same, right after hit_l1d() has said no.
+  Lookup access_beyond_l1d(std::uint32_t cpu, PhysAddr address, bool write) {
+    ++stats_[kL1d].misses;
+    return access(path(CacheEntry::l1d), 1, cpu, address.value >> kLineShift, write);
+  }
   // After access() returned kMemory: the miss reaches the controller `latency` cycles from now, goes to Dram (or joins
   // a fetch of the same line), fills the levels from `entry` on when the data is there, and then schedules `done`.
   void fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry, Event& done);
@@ -153,9 +160,8 @@ class CacheHierarchy {
 
   void build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t cpus);
   Path path_from(CacheEntry entry) const;
-  CacheArray& array(std::uint32_t level, std::uint32_t cpu) {
-    return arrays_[level][arrays_[level].size() == 1 ? 0 : cpu];
-  }
+  Lookup access(const Path& on, std::uint32_t from, std::uint32_t cpu, std::uint64_t line, bool write);
+  CacheArray& array(std::uint32_t level, std::uint32_t cpu) { return first_array_[level][cpu & own_array_[level]]; }
   const Path& path(CacheEntry entry) const { return paths_[static_cast<std::size_t>(entry)]; }
   void insert(std::uint32_t level, std::uint32_t cpu, std::uint64_t line, bool dirty);
   void evict(std::uint32_t level, std::uint32_t cpu, CacheArray::Victim victim);
@@ -174,6 +180,8 @@ class CacheHierarchy {
   Dram& dram_;
   Clock core_clock_;
   std::array<std::vector<CacheArray>, kLevels> arrays_;  // by level, then by CPU; a shared level has one
+  std::array<CacheArray*, kLevels> first_array_{};
+  std::array<std::uint32_t, kLevels> own_array_{};  // all bits set: each CPU has one; none: a shared level
   std::array<CacheLevelStats, kLevels> stats_{};
   std::array<std::uint32_t, kLevels> latency_{};
   std::array<bool, kLevels> is_inclusive_{};

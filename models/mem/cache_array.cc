@@ -7,30 +7,6 @@
 #include "sim/core/units.h"
 
 namespace collapsar {
-namespace {
-
-// Where the first of the least of `n` words is. Requires: `n` is a multiple of 8, and each word is 0 or the pattern of a
-// normal positive float: those are in the order of the floats, whose minimum SSE2 has, as it has none of words.
-std::uint32_t least_of(const std::uint32_t* words, std::uint32_t n) {
-#ifdef __SSE2__
-  const auto load = [&](std::uint32_t i) { return _mm_loadu_ps(reinterpret_cast<const float*>(words + i)); };
-  const auto ways_that_are = [&](__m128 least, std::uint32_t i) {
-    return _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_castps_si128(load(i)), _mm_castps_si128(least))));
-  };
-  __m128 all = load(0);
-  for (std::uint32_t i = 4; i < n; i += 4) all = _mm_min_ps(all, load(i));
-  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(1, 0, 3, 2)));
-  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
-  for (std::uint32_t i = 0; i + 4 < n; i += 4)
-    if (const int at = ways_that_are(all, i)) return i + std::uint32_t(std::countr_zero(unsigned(at)));
-  const int at = ways_that_are(all, n - 4);
-  return n - 4 + std::uint32_t(std::countr_zero(unsigned(at)));
-#else
-  return std::uint32_t(std::min_element(words, words + n) - words);
-#endif
-}
-
-}  // namespace
 
 CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement)
     : sets_(sets),
@@ -109,9 +85,24 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
   }
 }
 
-// An empty way if there is one.
-std::uint32_t CacheArray::victim_way(std::uint64_t set) const {
-  if (is_lru_) return least_of(states_of(set), stride_);
+// The way with the least state, which is that of an empty one if there is one. Each state is 0 or the pattern of a normal
+// positive float: those are in the order of the floats, whose minimum SSE2 has, as it has none of words.
+std::uint32_t CacheArray::oldest(const std::uint32_t* states) const {
+#ifdef __SSE2__
+  const auto four = [&](std::uint32_t i) { return _mm_loadu_ps(reinterpret_cast<const float*>(states + i)); };
+  __m128 all = _mm_min_ps(four(0), four(4));
+  for (std::uint32_t i = 8; i < stride_; i += 8) all = _mm_min_ps(all, _mm_min_ps(four(i), four(i + 4)));
+  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(1, 0, 3, 2)));
+  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
+  const auto least = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_castps_si128(all)));
+#else
+  const std::uint32_t least = *std::min_element(states, states + stride_);
+#endif
+  return std::uint32_t(std::countr_zero(equal_to(least, states)));
+}
+
+// Tree-PLRU: an empty way if there is one.
+std::uint32_t CacheArray::pointed_at(std::uint64_t set) const {
   const std::uint32_t* const tags = tags_of(set);
   const std::uint32_t* const empty = std::find(tags, tags + ways_, kEmpty);
   if (empty != tags + ways_) return std::uint32_t(empty - tags);

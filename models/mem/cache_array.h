@@ -71,7 +71,7 @@ class CacheArray {
  private:
   static constexpr std::uint32_t kEmpty = ~0U;
   static constexpr std::uint32_t kDirty = 1;                     // in a state word, below the time of use
-  static constexpr std::uint32_t kLeastUse = 0x0080'0000U >> 1;  // so that states are normal floats: see least_of()
+  static constexpr std::uint32_t kLeastUse = 0x0080'0000U >> 1;  // so that states are normal floats: see oldest()
   static constexpr std::uint32_t kMostUses = (0x7f80'0000U >> 1) - 1;
   __extension__ typedef unsigned __int128 Wide;
   template <class T>
@@ -98,20 +98,21 @@ class CacheArray {
   std::uint32_t* states_of(std::uint64_t set) { return tags_of(set) + stride_; }
   const std::uint32_t* states_of(std::uint64_t set) const { return tags_of(set) + stride_; }
   // Bit w: way w of the set holds `tag`.
-  std::uint64_t ways_with(std::uint64_t set, std::uint32_t tag) const {
-    const std::uint32_t* const tags = tags_of(set);
+  std::uint64_t ways_with(std::uint64_t set, std::uint32_t tag) const { return equal_to(tag, tags_of(set)); }
+  // Bit i: the word there is `word`, of the `stride_` from `words` on.
+  std::uint64_t equal_to(std::uint32_t word, const std::uint32_t* words) const {
     std::uint64_t hits = 0;
 #ifdef __SSE2__
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(word));
     for (std::uint32_t way = 0; way < stride_; way += 8) {
-      const auto* const eight = reinterpret_cast<const __m128i*>(tags + way);
+      const auto* const eight = reinterpret_cast<const __m128i*>(words + way);
       const __m128i low = _mm_cmpeq_epi32(_mm_loadu_si128(eight), wanted);
       const __m128i high = _mm_cmpeq_epi32(_mm_loadu_si128(eight + 1), wanted);
       const __m128i equal = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());  // a byte for each way
       hits |= std::uint64_t(static_cast<unsigned>(_mm_movemask_epi8(equal))) << way;
     }
 #else
-    for (std::uint32_t way = 0; way < stride_; ++way) hits |= std::uint64_t{tags[way] == tag} << way;
+    for (std::uint32_t way = 0; way < stride_; ++way) hits |= std::uint64_t{words[way] == word} << way;
 #endif
     return hits;
   }
@@ -129,7 +130,9 @@ class CacheArray {
   }
   void count_anew();
   void point_away(std::uint64_t set, std::uint32_t way);
-  std::uint32_t victim_way(std::uint64_t set) const;
+  std::uint32_t victim_way(std::uint64_t set) const { return is_lru_ ? oldest(states_of(set)) : pointed_at(set); }
+  std::uint32_t oldest(const std::uint32_t* states) const;
+  std::uint32_t pointed_at(std::uint64_t set) const;
 
   std::vector<std::uint32_t, HostLines<std::uint32_t>> words_;  // set by set: `stride_` tags, as many states
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half

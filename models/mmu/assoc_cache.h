@@ -121,8 +121,14 @@ class AssocCache {
   std::uint32_t oldest(std::uint32_t set, std::uint32_t ways) const {
     static_assert(kMostWays == 1U << 12);
     const Entry* const entries = entries_.data() + std::size_t{set} * ways_;
-    std::uint64_t oldest = entries[0].last_use << 12;  // with the way in the low bits: the least, without branches
-    for (std::uint32_t way = 1; way < ways; ++way) oldest = std::min(oldest, entries[way].last_use << 12 | way);
+    // The least age with its way in the low bits, without branches; values, which stay in registers.
+    const auto age = [&](std::uint32_t way) { return entries[way].last_use << 12 | way; };
+    const auto least = [](std::uint64_t a, std::uint64_t b) { return a < b ? a : b; };
+    std::uint64_t oldest = age(0);
+    if (ways == 4) [[likely]]  // of most first levels
+      oldest = least(least(oldest, age(1)), least(age(2), age(3)));
+    else
+      for (std::uint32_t way = 1; way < ways; ++way) oldest = least(oldest, age(way));
     return std::uint32_t(oldest) & (kMostWays - 1);
   }
   // Tree-PLRU: node n (root 1, children 2n and 2n + 1) over the next power of two of ways holds one bit: the half to

@@ -68,10 +68,14 @@ class Tlb {
   };
   // Looks `va` up and makes the entry most recent.
   Hit search(VirtAddr va, Asid asid, bool is_store) {
-    Found& seen = peeked_[is_store];
-    if (seen.entry->key == key_of(va.value >> page_shift(seen.size), seen.size, asid)) return use(seen);
     const Found found = find(va, asid, is_store);
     return found.entry ? use(found) : Hit{};
+  }
+  // The same where peek() may have been for this page.
+  Hit search_seen(VirtAddr va, Asid asid, bool is_store) {
+    const Found& seen = peeked_[is_store];
+    if (seen.entry->key == key_of(va.value >> page_shift(seen.size), seen.size, asid)) return use(seen);
+    return search(va, asid, is_store);
   }
   // The same, mostly without a search. Requires: this is a first level.
   Hit lookup(VirtAddr va, Space space, bool is_store) {
@@ -82,7 +86,7 @@ class Tlb {
     if (hint.size == counted_size_[is_store] && count(key) == 0) return {};
     return search_and_note(va, asid_in(key), is_store, hint);
   }
-  // The same as search() without a trace: recency stays as it is. A search for the same page then finds it at once.
+  // The same as search() without a trace: recency stays as it is. search_seen() for the same page then finds it at once.
   Hit peek(VirtAddr va, Asid asid, bool is_store) {
     const Found found = find(va, asid, is_store);
     if (!found.entry) return {};
