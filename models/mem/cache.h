@@ -142,7 +142,7 @@ class CacheHierarchy {
   // read. Changes no result.
   void prefetch(std::uint32_t cpu, PhysAddr address) {
     const Path& on = path(CacheEntry::l1d);
-    for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch_all(address.value >> kLineShift);
+    for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch(address.value >> kLineShift);
   }
   CacheLevelStats& stats(std::uint32_t level) { return stats_[level]; }  // 0 = l1i, 1 = l1d, 2, 3; summed over CPUs
   bool has_level(std::uint32_t level) const { return !arrays_[level].empty(); }

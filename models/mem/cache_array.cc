@@ -1,7 +1,6 @@
 #include "models/mem/cache_array.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "sim/core/error.h"
 #include "sim/core/units.h"
@@ -11,14 +10,18 @@ namespace collapsar {
 CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement)
     : sets_(sets),
       reciprocal_(std::has_single_bit(sets) ? 0 : ~0ULL / sets + 1),
+      all_ways_(~0ULL >> (kMostWays - ways)),
+      set_bytes_(align_up(std::size_t{4} * ways + align_up(ways, 16), kLineBytes)),
       ways_(ways),
-      stride_(std::uint32_t(align_up(ways, 8))),
       tag_shift_(unsigned(std::bit_width(sets)) - 1),
       is_lru_(replacement == CacheReplacement::lru) {
-  words_.assign(sets * 2 * stride_, 0);
-  for (std::uint64_t set = 0; set < sets; ++set) {
-    std::fill_n(tags_of(set), stride_, kEmpty);
-    std::fill_n(states_of(set) + ways_, stride_ - ways_, 2 * kMostUses + 1);  // no way of the set: never the oldest
+  sets_at_.resize(sets * set_bytes_);
+  for (std::uint64_t i = 0; i < sets; ++i) {
+    std::byte* const set = sets_at_.data() + i * set_bytes_;
+    std::fill_n(tags_of(set), ways, kEmpty);
+    std::uint8_t* const states = states_of(set);
+    std::fill_n(states, align_up(ways, 16), kNoWay);
+    for (std::uint32_t way = 0; way < ways; ++way) states[way] = std::uint8_t(2 * way);
   }
   if (!is_lru_) trees_.assign(sets, 0);
 }
@@ -30,7 +33,8 @@ std::uint64_t CacheArray::line_of(std::uint64_t set, std::uint32_t tag) const {
 }
 
 bool CacheArray::mark_dirty(std::uint64_t line) {
-  const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
+  std::byte* const set = set_at(line);
+  const std::uint64_t hits = ways_with(set, tag_of(line));
   if (hits == 0) return false;
   states_of(set)[std::countr_zero(hits)] |= kDirty;
   return true;
@@ -39,40 +43,30 @@ bool CacheArray::mark_dirty(std::uint64_t line) {
 CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
   SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
              line * kLineBytes, sets_);
-  const std::uint64_t set = set_of(line);
-  const std::uint32_t way = victim_way(set);
+  const std::uint64_t index = set_of(line);
+  std::byte* const set = sets_at_.data() + index * set_bytes_;
+  const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(set);
   std::uint32_t& tag = tags_of(set)[way];
-  std::uint32_t& state = states_of(set)[way];
-  const Victim victim{tag == kEmpty ? kNoLine : line_of(set, tag), tag != kEmpty && (state & kDirty) != 0};
+  std::uint8_t& state = states_of(set)[way];
+  const Victim victim{tag == kEmpty ? kNoLine : line_of(index, tag), tag != kEmpty && (state & kDirty) != 0};
   tag = tag_of(line);
-  state = 0;
-  used(set, way, dirty);
+  state &= ~kDirty;
+  use(set, way, dirty);
   return victim;
 }
 
 CacheArray::Removed CacheArray::remove(std::uint64_t line) {
-  const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
+  std::byte* const set = set_at(line);
+  const std::uint64_t hits = ways_with(set, tag_of(line));
   if (hits == 0) return Removed::absent;
-  const int way = std::countr_zero(hits);
-  tags_of(set)[way] = kEmpty;
-  const bool was_dirty = (std::exchange(states_of(set)[way], 0) & kDirty) != 0;
-  return was_dirty ? Removed::dirty : Removed::clean;
-}
-
-// The times of use are used up: each way gets its rank in its set instead.
-void CacheArray::count_anew() {
-  std::array<std::uint32_t, kMostWays> order;
-  for (std::uint64_t set = 0; set < sets_; ++set) {
-    std::uint32_t* const states = states_of(set);
-    std::iota(order.begin(), order.begin() + ways_, 0);
-    std::sort(order.begin(), order.begin() + ways_,
-              [&](std::uint32_t a, std::uint32_t b) { return states[a] < states[b]; });
-    for (std::uint32_t rank = 0; rank < ways_; ++rank) {
-      std::uint32_t& state = states[order[rank]];
-      state = state < 2 ? state : (kLeastUse + rank) << 1 | (state & kDirty);
-    }
-  }
-  uses_ = kLeastUse + kMostWays;
+  const int removed = std::countr_zero(hits);
+  tags_of(set)[removed] = kEmpty;
+  std::uint8_t* const states = states_of(set);
+  const std::uint8_t state = states[removed];
+  for (std::uint32_t way = 0; way < ways_; ++way)
+    if (states[way] > (state | kDirty)) states[way] = std::uint8_t(states[way] - 2);
+  states[removed] = std::uint8_t(2 * (ways_ - 1));
+  return state & kDirty ? Removed::dirty : Removed::clean;
 }
 
 void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
@@ -85,27 +79,26 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
   }
 }
 
-// The way with the least state, which is that of an empty one if there is one. Each state is 0 or the pattern of a normal
-// positive float: those are in the order of the floats, whose minimum SSE2 has, as it has none of words.
-std::uint32_t CacheArray::oldest(const std::uint32_t* states) const {
+std::uint32_t CacheArray::oldest(const std::uint8_t* states) const {
+  const auto age = std::uint8_t(2 * (ways_ - 1));
+  std::uint32_t way = 0;
 #ifdef __SSE2__
-  const auto four = [&](std::uint32_t i) { return _mm_loadu_ps(reinterpret_cast<const float*>(states + i)); };
-  __m128 all = _mm_min_ps(four(0), four(4));
-  for (std::uint32_t i = 8; i < stride_; i += 8) all = _mm_min_ps(all, _mm_min_ps(four(i), four(i + 4)));
-  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(1, 0, 3, 2)));
-  all = _mm_min_ps(all, _mm_shuffle_ps(all, all, _MM_SHUFFLE(2, 3, 0, 1)));  // in all four words
-  const auto least = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_castps_si128(all)));
+  for (;; way += 16) {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(states + way));
+    const __m128i ages = _mm_andnot_si128(_mm_set1_epi8(kDirty), sixteen);
+    const auto equal = unsigned(_mm_movemask_epi8(_mm_cmpeq_epi8(ages, _mm_set1_epi8(static_cast<char>(age)))));
+    if (equal) return way + std::uint32_t(std::countr_zero(equal));
+  }
 #else
-  const std::uint32_t least = *std::min_element(states, states + stride_);
+  while ((states[way] & ~kDirty) != age) ++way;
+  return way;
 #endif
-  return std::uint32_t(std::countr_zero(equal_to(least, states)));
 }
 
 // Tree-PLRU: an empty way if there is one.
-std::uint32_t CacheArray::pointed_at(std::uint64_t set) const {
-  const std::uint32_t* const tags = tags_of(set);
-  const std::uint32_t* const empty = std::find(tags, tags + ways_, kEmpty);
-  if (empty != tags + ways_) return std::uint32_t(empty - tags);
+std::uint32_t CacheArray::pointed_at(const std::byte* at) const {
+  if (const std::uint64_t empty = ways_with(at, kEmpty)) return std::uint32_t(std::countr_zero(empty));
+  const std::uint64_t set = std::uint64_t(at - sets_at_.data()) / set_bytes_;
   std::uint32_t node = 1;
   while (node < ways_) node = 2 * node + ((trees_[set] >> node) & 1);
   return node - ways_;

@@ -4,9 +4,9 @@
 // Time:        none of its own; CacheHierarchy adds the latency of the level.
 // Owns:        tags and ages. Knows nothing of levels.
 //
-// Hot path:    a hit compares all ways of the set at once, without a branch for each, and writes one word: the way's time of
-//              use and whether it is dirty. The search for the oldest is left to the rarer insert(). What belongs to a set
-//              lies side by side: with 8 ways in one cache line of the host, with 16 in two.
+// Hot path:    a hit compares all ways of the set at once, without a branch for each; a use of the most recent way writes
+//              nothing, another moves the ages of the set at once. A set lies in whole cache lines of the host: in one with
+//              up to 12 ways, in two with 16. Arrays of megabytes ask the host for huge pages.
 #pragma once
 
 #ifdef __SSE2__
@@ -15,12 +15,14 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
-#include <new>
+#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "sim/core/config.h"
+#include "sim/core/host_pages.h"
 
 namespace collapsar {
 
@@ -48,9 +50,10 @@ class CacheArray {
 
   // Whether `line` is here; if so it becomes most recent, and dirty if `write`.
   bool touch(std::uint64_t line, bool write) {
-    const std::uint64_t set = set_of(line), hits = ways_with(set, tag_of(line));
+    std::byte* const set = set_at(line);
+    const std::uint64_t hits = ways_with(set, tag_of(line));
     if (hits == 0) return false;
-    used(set, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
+    use(set, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
     return true;
   }
   // Marks `line` dirty and leaves its age alone. False if it is not here.
@@ -58,31 +61,18 @@ class CacheArray {
   // Puts `line` in as the most recent. Requires: it is not here.
   Victim insert(std::uint64_t line, bool dirty);
   Removed remove(std::uint64_t line);
-  // Lets the host bring in what insert() will read beyond what a missed touch() has.
-  void prefetch(std::uint64_t line) const { __builtin_prefetch(states_of(set_of(line))); }
-  // The same for touch() and, with it, for insert().
-  void prefetch_all(std::uint64_t line) const {
-    const std::uint32_t* const tags = tags_of(set_of(line));
-    for (std::uint32_t way = 0; way < 2 * stride_; way += 16) __builtin_prefetch(tags + way);
+  // Lets the host bring in what touch() and insert() will read.
+  void prefetch(std::uint64_t line) const {
+    const std::byte* const set = set_at(line);
+    for (std::size_t at = 0; at < set_bytes_; at += kLineBytes) __builtin_prefetch(set + at);
   }
-  // For tests: the next use is the last that fits before ages are counted anew.
-  void age_to_the_end() { uses_ = kMostUses; }
 
  private:
   static constexpr std::uint32_t kEmpty = ~0U;
-  static constexpr std::uint32_t kDirty = 1;                     // in a state word, below the time of use
-  static constexpr std::uint32_t kLeastUse = 0x0080'0000U >> 1;  // so that states are normal floats: see oldest()
-  static constexpr std::uint32_t kMostUses = (0x7f80'0000U >> 1) - 1;
+  static constexpr std::uint8_t kDirty = 1;    // in a state, below the age
+  static constexpr std::uint8_t kNoWay = 127;  // the state of what is no way of the set: older than all
+  static_assert(2 * (kMostWays - 1) + kDirty <= kNoWay, "ages compare as signed bytes");
   __extension__ typedef unsigned __int128 Wide;
-  template <class T>
-  struct HostLines {  // allocates whole cache lines of the host
-    using value_type = T;
-    static constexpr std::align_val_t kLine{64};
-    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
-    void deallocate(T* at, std::size_t) { ::operator delete(at, kLine); }
-    bool operator==(const HostLines&) const { return true; }
-  };
-
   // line modulo sets. Without a division: the quotient is the high half of line * ceil(2^64 / sets), exact while
   // line * sets < 2^64 (Granlund and Montgomery, PLDI 1994), so for addresses below 2^50 and 2^20 sets.
   std::uint64_t set_of(std::uint64_t line) const {
@@ -93,53 +83,79 @@ class CacheArray {
   // asserts that the tag fits: with 64 sets up to 16 TiB of memory.
   std::uint32_t tag_of(std::uint64_t line) const { return static_cast<std::uint32_t>(line >> tag_shift_); }
   std::uint64_t line_of(std::uint64_t set, std::uint32_t tag) const;
-  std::uint32_t* tags_of(std::uint64_t set) { return words_.data() + set * 2 * stride_; }
-  const std::uint32_t* tags_of(std::uint64_t set) const { return words_.data() + set * 2 * stride_; }
-  std::uint32_t* states_of(std::uint64_t set) { return tags_of(set) + stride_; }
-  const std::uint32_t* states_of(std::uint64_t set) const { return tags_of(set) + stride_; }
+
+  // A set: its tags, then a state for each way: its age, 0 to ways - 1, each once, and whether it is dirty. An empty way is
+  // older than all that are not (LRU).
+  std::byte* set_at(std::uint64_t line) { return sets_at_.data() + set_of(line) * set_bytes_; }
+  const std::byte* set_at(std::uint64_t line) const { return sets_at_.data() + set_of(line) * set_bytes_; }
+  static std::uint32_t* tags_of(std::byte* set) { return reinterpret_cast<std::uint32_t*>(set); }
+  std::uint8_t* states_of(std::byte* set) const {
+    return reinterpret_cast<std::uint8_t*>(set) + std::size_t{4} * ways_;
+  }
+
   // Bit w: way w of the set holds `tag`.
-  std::uint64_t ways_with(std::uint64_t set, std::uint32_t tag) const { return equal_to(tag, tags_of(set)); }
-  // Bit i: the word there is `word`, of the `stride_` from `words` on.
-  std::uint64_t equal_to(std::uint32_t word, const std::uint32_t* words) const {
+  std::uint64_t ways_with(const std::byte* set, std::uint32_t tag) const {
     std::uint64_t hits = 0;
 #ifdef __SSE2__
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(word));
-    for (std::uint32_t way = 0; way < stride_; way += 8) {
-      const auto* const eight = reinterpret_cast<const __m128i*>(words + way);
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    for (std::uint32_t way = 0; way < ways_; way += 8) {  // what is read beyond the tags is masked out
+      const auto* const eight = reinterpret_cast<const __m128i*>(set + std::size_t{4} * way);
       const __m128i low = _mm_cmpeq_epi32(_mm_loadu_si128(eight), wanted);
       const __m128i high = _mm_cmpeq_epi32(_mm_loadu_si128(eight + 1), wanted);
       const __m128i equal = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());  // a byte for each way
       hits |= std::uint64_t(static_cast<unsigned>(_mm_movemask_epi8(equal))) << way;
     }
 #else
-    for (std::uint32_t way = 0; way < stride_; ++way) hits |= std::uint64_t{words[way] == word} << way;
+    for (std::uint32_t way = 0; way < ways_; ++way) {
+      std::uint32_t at;
+      std::memcpy(&at, set + std::size_t{4} * way, sizeof at);
+      hits |= std::uint64_t{at == tag} << way;
+    }
 #endif
-    return hits;
+    return hits & all_ways_;
   }
   // Keeps a dirty way dirty.
-  void used(std::uint64_t set, std::uint32_t way, bool write) {
-    std::uint32_t& state = states_of(set)[way];
-    if (is_lru_) [[likely]] {
-      if (uses_ == kMostUses) [[unlikely]]
-        count_anew();
-      state = (++uses_ << 1) | (state & kDirty) | std::uint32_t{write};
-    } else {
-      state |= std::uint32_t{write};
-      point_away(set, way);
-    }
+  void use(std::byte* set, std::uint32_t way, bool write) {
+    std::uint8_t* const states = states_of(set);
+    const std::uint8_t state = states[way];
+    if (state > kDirty && is_lru_) [[likely]]
+      return make_youngest(states, state, write);
+    if (write) states[way] = state | kDirty;
+    if (!is_lru_) point_away(std::uint64_t(set - sets_at_.data()) / set_bytes_, way);
   }
-  void count_anew();
+  // The way with `state` becomes the youngest, dirty if it was or `write`, and those that were younger a step older.
+  void make_youngest(std::uint8_t* states, std::uint8_t state, bool write) const {
+#ifdef __SSE2__
+    const __m128i age = _mm_set1_epi8(static_cast<char>(state & ~kDirty)), dirty = _mm_set1_epi8(kDirty);
+    const __m128i used = _mm_set1_epi8(write ? kDirty : 0);
+    for (std::uint32_t way = 0; way < ways_; way += 16) {
+      auto* const sixteen = reinterpret_cast<__m128i*>(states + way);
+      const __m128i old = _mm_loadu_si128(sixteen);
+      const __m128i is_younger = _mm_cmpgt_epi8(age, old);  // -1; an age is counted in twos
+      const __m128i is_used = _mm_cmpeq_epi8(age, _mm_andnot_si128(dirty, old));
+      const __m128i aged = _mm_sub_epi8(_mm_sub_epi8(old, is_younger), is_younger);
+      const __m128i kept = _mm_andnot_si128(_mm_andnot_si128(dirty, is_used), aged);
+      _mm_storeu_si128(sixteen, _mm_or_si128(kept, _mm_and_si128(is_used, used)));
+    }
+#else
+    const std::uint8_t age = state & ~kDirty;
+    for (std::uint32_t way = 0; way < ways_; ++way) {
+      if (states[way] < age) states[way] = std::uint8_t(states[way] + 2);
+      else if ((states[way] & ~kDirty) == age) states[way] = (states[way] & kDirty) | std::uint8_t{write};
+    }
+#endif
+  }
   void point_away(std::uint64_t set, std::uint32_t way);
-  std::uint32_t victim_way(std::uint64_t set) const { return is_lru_ ? oldest(states_of(set)) : pointed_at(set); }
-  std::uint32_t oldest(const std::uint32_t* states) const;
-  std::uint32_t pointed_at(std::uint64_t set) const;
+  std::uint32_t oldest(const std::uint8_t* states) const;
+  std::uint32_t pointed_at(const std::byte* set) const;
 
-  std::vector<std::uint32_t, HostLines<std::uint32_t>> words_;  // set by set: `stride_` tags, as many states
+  std::vector<std::byte, HostPages<std::byte>> sets_at_;
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half
   std::uint64_t sets_;
   std::uint64_t reciprocal_;  // 0: a power of two
-  std::uint32_t uses_ = kLeastUse - 1;
-  std::uint32_t ways_, stride_;
+  std::uint64_t all_ways_;    // a bit for each
+  std::size_t set_bytes_;
+  std::uint32_t ways_;
   unsigned tag_shift_;
   bool is_lru_;
 };

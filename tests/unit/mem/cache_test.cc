@@ -67,30 +67,49 @@ struct CacheBench {
   std::deque<Miss> misses;
 };
 
-TEST(CacheArray, AgreesWithAPlainLruListForAnyNumberOfSets) {
-  for (const std::uint64_t sets : {1U, 4U, 5U, 12U, 37U}) {
-    constexpr std::uint32_t kWays = 6;
-    CacheArray array(sets, kWays, CacheReplacement::lru);
-    std::vector<std::list<std::pair<std::uint64_t, bool>>> plain(sets);
-    Random random(sets, "test");
-    for (int i = 0; i < 20'000; ++i) {
-      const std::uint64_t line = (random.below(4) << 28) + random.below(sets * 5);
-      const bool write = random.below(4) == 0;
-      auto& set = plain[line % sets];
-      const auto found = std::find_if(set.begin(), set.end(), [&](const auto& entry) { return entry.first == line; });
-      ASSERT_EQ(array.touch(line, write), found != set.end());
-      if (found != set.end()) {
-        found->second |= write;
-        set.splice(set.begin(), set, found);
-        continue;
-      }
-      const CacheArray::Victim victim = array.insert(line, write);
-      set.emplace_front(line, write);
-      ASSERT_EQ(victim.line, set.size() > kWays ? set.back().first : CacheArray::kNoLine);
-      ASSERT_EQ(victim.dirty, set.size() > kWays && set.back().second);
-      if (set.size() > kWays) set.pop_back();
+// Sets in order of use, the last first.
+void compare_with_plain_lists(std::uint64_t sets, std::uint32_t ways) {
+  CacheArray array(sets, ways, CacheReplacement::lru);
+  std::vector<std::list<std::pair<std::uint64_t, bool>>> plain(sets);
+  Random random(sets, "test");
+  for (int i = 0; i < 20'000; ++i) {
+    const std::uint64_t line = (random.below(4) << 28) + random.below(sets * ways);
+    const bool write = random.below(4) == 0;
+    auto& set = plain[line % sets];
+    const auto found = std::find_if(set.begin(), set.end(), [&](const auto& entry) { return entry.first == line; });
+    if (const std::uint64_t what = random.below(16); what == 0) {
+      const auto expected = found == set.end() ? CacheArray::Removed::absent
+                            : found->second    ? CacheArray::Removed::dirty
+                                               : CacheArray::Removed::clean;
+      ASSERT_EQ(array.remove(line), expected);
+      if (found != set.end()) set.erase(found);
+      continue;
+    } else if (what == 1) {
+      ASSERT_EQ(array.mark_dirty(line), found != set.end());
+      if (found != set.end()) found->second = true;
+      continue;
     }
+    ASSERT_EQ(array.touch(line, write), found != set.end());
+    if (found != set.end()) {
+      found->second |= write;
+      set.splice(set.begin(), set, found);
+      continue;
+    }
+    const CacheArray::Victim victim = array.insert(line, write);
+    set.emplace_front(line, write);
+    ASSERT_EQ(victim.line, set.size() > ways ? set.back().first : CacheArray::kNoLine);
+    ASSERT_EQ(victim.dirty, set.size() > ways && set.back().second);
+    if (set.size() > ways) set.pop_back();
   }
+}
+
+TEST(CacheArray, AgreesWithAPlainLruListForAnyNumberOfSets) {
+  for (const std::uint64_t sets : {1U, 4U, 5U, 12U, 37U}) compare_with_plain_lists(sets, 6);
+}
+
+TEST(CacheArray, AgreesWithAPlainLruListForAnyNumberOfWays) {
+  for (const std::uint32_t ways : {1U, 2U, 8U, 11U, 12U, 13U, 16U, 17U, 32U, 33U, 64U})
+    compare_with_plain_lists(3, ways);
 }
 
 TEST(CacheArray, FindsTheSetOfLargeAddressesWithoutADivision) {
@@ -112,23 +131,6 @@ TEST(CacheArray, TreePlruEvictsFromTheHalfNotUsedLast) {
   EXPECT_TRUE(array.touch(0, false));  // so the older half is ways 2, 3, and of these 3 came last
   EXPECT_EQ(array.insert(4, false).line, 2U);
   EXPECT_EQ(array.insert(5, false).line, 1U);
-}
-
-TEST(CacheArray, KeepsTheOrderOfUseWhenItsCountStartsAnew) {
-  CacheArray array(2, 4, CacheReplacement::lru);
-  for (const std::uint64_t line : {0, 2, 4, 6, 1, 3}) array.insert(line, line == 2);  // four of set 0, two of set 1
-  array.touch(0, false);
-  array.age_to_the_end();
-  array.touch(4, false);  // the oldest now: 2, 6, 0, 4
-  const CacheArray::Victim first = array.insert(8, false), second = array.insert(10, false);
-  EXPECT_EQ(first.line, 2U);
-  EXPECT_TRUE(first.dirty);
-  EXPECT_EQ(second.line, 6U);
-  EXPECT_FALSE(second.dirty);
-  EXPECT_EQ(array.insert(12, false).line, 0U);
-  EXPECT_EQ(array.insert(5, false).line, CacheArray::kNoLine);
-  EXPECT_EQ(array.insert(7, false).line, CacheArray::kNoLine);
-  EXPECT_EQ(array.insert(9, false).line, 1U);
 }
 
 TEST(CacheArray, RemoveMakesRoom) {
