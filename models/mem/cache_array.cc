@@ -47,11 +47,11 @@ CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
   std::byte* const set = sets_at_.data() + index * set_bytes_;
   const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(set);
   std::uint32_t& tag = tags_of(set)[way];
-  std::uint8_t& state = states_of(set)[way];
-  const Victim victim{tag == kEmpty ? kNoLine : line_of(index, tag), tag != kEmpty && (state & kDirty) != 0};
+  std::uint8_t* const states = states_of(set);
+  const Victim victim{tag == kEmpty ? kNoLine : line_of(index, tag), tag != kEmpty && (states[way] & kDirty) != 0};
   tag = tag_of(line);
-  state &= ~kDirty;
-  use(set, way, dirty);
+  if (is_lru_) make_youngest(states, age_of_oldest(), dirty);
+  else states[way] = dirty, point_away(index, way);
   return victim;
 }
 
@@ -65,7 +65,7 @@ CacheArray::Removed CacheArray::remove(std::uint64_t line) {
   const std::uint8_t state = states[removed];
   for (std::uint32_t way = 0; way < ways_; ++way)
     if (states[way] > (state | kDirty)) states[way] = std::uint8_t(states[way] - 2);
-  states[removed] = std::uint8_t(2 * (ways_ - 1));
+  states[removed] = age_of_oldest();
   return state & kDirty ? Removed::dirty : Removed::clean;
 }
 
@@ -80,7 +80,7 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
 }
 
 std::uint32_t CacheArray::oldest(const std::uint8_t* states) const {
-  const auto age = std::uint8_t(2 * (ways_ - 1));
+  const std::uint8_t age = age_of_oldest();
   std::uint32_t way = 0;
 #ifdef __SSE2__
   for (;; way += 16) {

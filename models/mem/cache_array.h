@@ -93,6 +93,8 @@ class CacheArray {
     return reinterpret_cast<std::uint8_t*>(set) + std::size_t{4} * ways_;
   }
 
+  std::uint8_t age_of_oldest() const { return std::uint8_t(2 * (ways_ - 1)); }
+
   // Bit w: way w of the set holds `tag`.
   std::uint64_t ways_with(const std::byte* set, std::uint32_t tag) const {
     std::uint64_t hits = 0;
@@ -118,30 +120,30 @@ class CacheArray {
   void use(std::byte* set, std::uint32_t way, bool write) {
     std::uint8_t* const states = states_of(set);
     const std::uint8_t state = states[way];
-    if (state > kDirty && is_lru_) [[likely]]
-      return make_youngest(states, state, write);
+    const bool dirty = (state & kDirty) | write;
+    if (is_lru_ && state > kDirty) [[likely]]
+      return make_youngest(states, state & ~kDirty, dirty);
     if (write) states[way] = state | kDirty;
     if (!is_lru_) point_away(std::uint64_t(set - sets_at_.data()) / set_bytes_, way);
   }
-  // The way with `state` becomes the youngest, dirty if it was or `write`, and those that were younger a step older.
-  void make_youngest(std::uint8_t* states, std::uint8_t state, bool write) const {
+  // The way of this age becomes the youngest, dirty or not, and those that were younger a step older. No state is written by
+  // itself: the host would wait for that before it reads all of them.
+  void make_youngest(std::uint8_t* states, std::uint8_t age, bool dirty) const {
 #ifdef __SSE2__
-    const __m128i age = _mm_set1_epi8(static_cast<char>(state & ~kDirty)), dirty = _mm_set1_epi8(kDirty);
-    const __m128i used = _mm_set1_epi8(write ? kDirty : 0);
+    const __m128i used = _mm_set1_epi8(static_cast<char>(age)), state = _mm_set1_epi8(dirty);
+    const __m128i dirty_bits = _mm_set1_epi8(kDirty);
     for (std::uint32_t way = 0; way < ways_; way += 16) {
       auto* const sixteen = reinterpret_cast<__m128i*>(states + way);
       const __m128i old = _mm_loadu_si128(sixteen);
-      const __m128i is_younger = _mm_cmpgt_epi8(age, old);  // -1; an age is counted in twos
-      const __m128i is_used = _mm_cmpeq_epi8(age, _mm_andnot_si128(dirty, old));
+      const __m128i is_younger = _mm_cmpgt_epi8(used, old);  // -1; an age is counted in twos
+      const __m128i is_used = _mm_cmpeq_epi8(used, _mm_andnot_si128(dirty_bits, old));
       const __m128i aged = _mm_sub_epi8(_mm_sub_epi8(old, is_younger), is_younger);
-      const __m128i kept = _mm_andnot_si128(_mm_andnot_si128(dirty, is_used), aged);
-      _mm_storeu_si128(sixteen, _mm_or_si128(kept, _mm_and_si128(is_used, used)));
+      _mm_storeu_si128(sixteen, _mm_or_si128(_mm_andnot_si128(is_used, aged), _mm_and_si128(is_used, state)));
     }
 #else
-    const std::uint8_t age = state & ~kDirty;
     for (std::uint32_t way = 0; way < ways_; ++way) {
       if (states[way] < age) states[way] = std::uint8_t(states[way] + 2);
-      else if ((states[way] & ~kDirty) == age) states[way] = (states[way] & kDirty) | std::uint8_t{write};
+      else if ((states[way] & ~kDirty) == age) states[way] = dirty;
     }
 #endif
   }
