@@ -202,8 +202,8 @@ bool CacheHierarchy::fill(const LineFetch& fetch) {
   const std::uint64_t before = lines_written_below_;
   for (std::uint32_t i = on.count; i-- > 0;) {
     const bool dirty = fetch.write_ && i == 0;
-    if (!array(on.levels[i], fetch.cpu_).touch(fetch.line_, dirty))
-      insert(on.levels[i], fetch.cpu_, fetch.line_, dirty);
+    const CacheArray::Victim victim = array(on.levels[i], fetch.cpu_).bring(fetch.line_, dirty);
+    if (victim.line != CacheArray::kNoLine) evict(on.levels[i], fetch.cpu_, victim);
   }
   return on.count > 0 && lines_written_below_ == before;
 }

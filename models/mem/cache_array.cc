@@ -40,10 +40,22 @@ bool CacheArray::mark_dirty(std::uint64_t line) {
   return true;
 }
 
-CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) {
+CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) { return insert(set_of(line), line, dirty); }
+
+CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
+  const std::uint64_t index = set_of(line);
+  std::byte* const set = sets_at_.data() + index * set_bytes_;
+  const std::uint64_t hits = ways_with(set, tag_of(line));
+  if (hits == 0) [[likely]]
+    return insert(index, line, dirty);
+  use(set, static_cast<std::uint32_t>(std::countr_zero(hits)), dirty);
+  return {kNoLine, false};
+}
+
+// `index`: of the line's set.
+CacheArray::Victim CacheArray::insert(std::uint64_t index, std::uint64_t line, bool dirty) {
   SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
              line * kLineBytes, sets_);
-  const std::uint64_t index = set_of(line);
   std::byte* const set = sets_at_.data() + index * set_bytes_;
   const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(set);
   std::uint32_t& tag = tags_of(set)[way];

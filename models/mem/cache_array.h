@@ -56,6 +56,8 @@ class CacheArray {
     use(set, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
     return true;
   }
+  // touch(), or insert() if it is not here.
+  Victim bring(std::uint64_t line, bool dirty);
   // Marks `line` dirty and leaves its age alone. False if it is not here.
   bool mark_dirty(std::uint64_t line);
   // Puts `line` in as the most recent. Requires: it is not here.
@@ -147,6 +149,7 @@ class CacheArray {
     }
 #endif
   }
+  Victim insert(std::uint64_t index, std::uint64_t line, bool dirty);
   void point_away(std::uint64_t set, std::uint32_t way);
   std::uint32_t oldest(const std::uint8_t* states) const;
   std::uint32_t pointed_at(const std::byte* set) const;

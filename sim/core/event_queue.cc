@@ -33,18 +33,6 @@ class EventQueue::Running {
 
 const EventQueue* EventQueue::running() { return running_queue; }
 
-void EventQueue::schedule(Event& event, Time when) {
-  SIM_ASSERT(!event.pending(), "event {} scheduled twice", event.name_);
-  SIM_ASSERT(when >= now_, "event {} scheduled {} ps in the past", event.name_, (now_ - when).count());
-  event.when_ = when;
-  const std::uint64_t order = (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++;
-  if (free_seats_.empty()) free_seats_.push_back(std::uint32_t(seats_.size())), seats_.emplace_back();
-  event.seat_ = free_seats_.back();
-  free_seats_.pop_back();
-  seats_[event.seat_].event = &event;
-  insert({when, order, event.seat_});
-}
-
 void EventQueue::insert(const Entry& entry) {
   const bool is_near = near_count_ > 0 && entry.before(near_[0]);
   if (!is_near && !(heap_.empty() && near_count_ < kNearby)) return push(entry);
@@ -53,15 +41,11 @@ void EventQueue::insert(const Entry& entry) {
     std::copy(near_.begin() + 1, near_.end(), near_.begin());
     --near_count_;
   }
-  insert_near(entry);
-}
-
-// Most are due soon, and so find their place in a few steps.
-void EventQueue::insert_near(const Entry& entry) {
+  // Most are due soon, and so find their place in a few steps.
   std::uint32_t i = near_count_++;
   for (; i > 0 && near_[i - 1].before(entry); --i) near_[i] = near_[i - 1];
   near_[i] = entry;
-  seats_[entry.seat].heap_index = kInNear;
+  entry.event->place_ = Event::kNear;
 }
 
 void EventQueue::push(const Entry& entry) {
@@ -76,23 +60,23 @@ void EventQueue::refill() {
     remove_at(0);
     std::copy_backward(near_.begin(), near_.begin() + near_count_, near_.begin() + near_count_ + 1);
     near_[0] = first, ++near_count_;
-    seats_[first.seat].heap_index = kInNear;
+    first.event->place_ = Event::kNear;
   }
 }
 
 void EventQueue::cancel(Event& event) {
   if (!event.pending()) return;
-  SIM_ASSERT(event.seat_ < seats_.size() && seats_[event.seat_].event == &event,
+  const std::uint32_t place = event.place_;
+  SIM_ASSERT(place == Event::kNear || (place < heap_.size() && heap_[place].event == &event),
              "event {} is on the agenda of another queue", event.name_);
-  const std::uint32_t seat = event.seat_;
-  if (seats_[seat].heap_index == kInNear) remove_near(seat);
-  else remove_at(seats_[seat].heap_index);
-  leave(seat);
+  if (place == Event::kNear) remove_near(event);
+  else remove_at(place);
+  event.place_ = Event::kIdle;
 }
 
 void EventQueue::clear() {
-  for (const Entry& entry : heap_) leave(entry.seat);
-  for (std::uint32_t i = 0; i < near_count_; ++i) leave(near_[i].seat);
+  for (const Entry& entry : heap_) entry.event->place_ = Event::kIdle;
+  for (std::uint32_t i = 0; i < near_count_; ++i) near_[i].event->place_ = Event::kIdle;
   heap_.clear(), near_count_ = 0;
 }
 
@@ -121,11 +105,11 @@ void EventQueue::run_until(Time until) {
 
 // The event leaves the agenda before its handler runs, so that the handler can schedule it again.
 void EventQueue::step() {
-  const Entry first = near_[--near_count_];
-  Event& event = *seats_[first.seat].event;
+  const Entry& first = near_[--near_count_];
+  Event& event = *first.event;
   now_ = first.when;
-  if (near_count_ == 0) refill();
-  leave(first.seat);
+  event.place_ = Event::kIdle;
+  if (near_count_ == 0 && !heap_.empty()) refill();
   current_name_ = event.name_;
   ++events_run_;
   event.handler_(event.owner_);
@@ -143,9 +127,10 @@ void EventQueue::run_here(Event& event, bool is_last) {
   if (!stopped_) inline_limit_ = limit;
 }
 
-void EventQueue::remove_near(std::uint32_t seat) {
+void EventQueue::remove_near(const Event& event) {
   const auto end = near_.begin() + near_count_;
-  const auto at = std::find_if(near_.begin(), end, [&](const Entry& e) { return e.seat == seat; });
+  const auto at = std::find_if(near_.begin(), end, [&](const Entry& e) { return e.event == &event; });
+  SIM_ASSERT(at != end, "event {} is on the agenda of another queue", event.name_);
   std::copy(at + 1, end, at);
   if (--near_count_ == 0) refill();
 }
@@ -157,12 +142,6 @@ void EventQueue::remove_at(std::size_t i) {
   heap_[i] = last;
   if (i > 0 && last.before(heap_[(i - 1) / kArity])) sift_up(i);
   else sift_down(i);
-}
-
-void EventQueue::leave(std::uint32_t seat) {
-  seats_[seat].event->seat_ = Event::kIdle;
-  seats_[seat].event = nullptr;
-  free_seats_.push_back(seat);
 }
 
 void EventQueue::sift_up(std::size_t i) {

@@ -37,19 +37,19 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { SIM_ASSERT(!pending(), "event {} destroyed while scheduled", name_); }
 
-  bool pending() const { return seat_ != kIdle; }
+  bool pending() const { return place_ != kIdle; }
   Time when() const { return when_; }  // Requires: pending().
   const char* name() const { return name_; }
   Phase phase() const { return phase_; }
 
  private:
   friend class EventQueue;
-  static constexpr std::uint32_t kIdle = ~0U;
+  static constexpr std::uint32_t kIdle = ~0U, kNear = kIdle - 1;
   void* owner_;
   Handler handler_;
   const char* name_;
   Time when_{};
-  std::uint32_t seat_ = kIdle;  // on the agenda
+  std::uint32_t place_ = kIdle;  // on the agenda: kNear, or where in the heap
   Phase phase_;
 };
 
@@ -74,7 +74,12 @@ class EventQueue {
   bool one_event_per_step() const { return one_event_per_step_; }
 
   // Requires: `event` is not pending, `when` >= now().
-  void schedule(Event& event, Time when);
+  void schedule(Event& event, Time when) {
+    SIM_ASSERT(!event.pending(), "event {} scheduled twice", event.name_);
+    SIM_ASSERT(when >= now_, "event {} scheduled {} ps in the past", event.name_, (now_ - when).count());
+    event.when_ = when;
+    insert({when, (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++, &event});
+  }
   void schedule_after(Event& event, Duration delay) { schedule(event, now_ + delay); }
   // Takes `event` off the agenda; nothing happens if it is not pending.
   void cancel(Event& event);
@@ -122,11 +127,10 @@ class EventQueue {
   static const EventQueue* running();
 
  private:
-  // What is moved about. The events themselves are not touched: each has a seat, which says where its entry is.
   struct Entry {
     Time when;
     std::uint64_t order;  // phase in the top byte, schedule sequence below
-    std::uint32_t seat;
+    Event* event;
     bool before(const Entry& o) const { return when != o.when ? when < o.when : order < o.order; }
   };
   class Running;  // marks this thread as running the queue, for as long as it lives
@@ -136,29 +140,20 @@ class EventQueue {
   Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
   static constexpr std::uint32_t kNearby =
       32;  // entries in near_; ours: a CPU with its misses and a memory controller have fewer
-  static constexpr std::uint32_t kInNear = ~0U;  // in place of a heap index
   void step();
   void insert(const Entry& entry);
-  void insert_near(const Entry& entry);
   void refill();
   void push(const Entry& entry);
   void sift_up(std::size_t i);
   void sift_down(std::size_t i);
-  void place(std::size_t i, const Entry& e) { heap_[i] = e, seats_[e.seat].heap_index = std::uint32_t(i); }
-  void leave(std::uint32_t seat);
+  void place(std::size_t i, const Entry& e) { heap_[i] = e, e.event->place_ = std::uint32_t(i); }
   void remove_at(std::size_t i);
-  void remove_near(std::uint32_t seat);
+  void remove_near(const Event& event);
 
-  struct Seat {
-    Event* event;
-    std::uint32_t heap_index;
-  };
   // The next entries, the first of all at the end; then come those of the heap. Empty only if nothing is pending.
   std::array<Entry, kNearby> near_;
   std::uint32_t near_count_ = 0;
   std::vector<Entry> heap_;  // 4-ary min-heap
-  std::vector<Seat> seats_;  // grows to the most that were ever pending
-  std::vector<std::uint32_t> free_seats_;
   Time now_{};
   std::uint64_t next_sequence_ = 0;
   std::uint64_t events_run_ = 0;
