@@ -2,7 +2,8 @@
 
 namespace collapsar {
 
-Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name) {
+Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t seed, std::string_view name)
+    : nothing_(1, 1, Replacement::lru, Random(seed, name)) {
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const TlbArrayConfig& array = arrays[i];
     is_split_ |= array.access != TlbAccess::any;
@@ -11,10 +12,10 @@ Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t s
   }
   for (const bool is_store : {false, true})
     for (const PageSize size : {PageSize::k4K, PageSize::k2M, PageSize::k1G}) add_pick(arrays, size, is_store);
-  if (arrays_.empty()) arrays_.emplace_back(1, 1, Replacement::lru, Random(seed, name));
+  for (Picks& picks : used_picks_) picks.front().count = 1, picks.front().only = {&nothing_, 0};
   if (level == Level::second) return;
   counts_.resize(kCounts);
-  hints_.resize((is_split_ ? 2 : 1) * kHints, Found{&arrays_.front(), &nowhere_, PageSize::k4K});
+  hints_.resize((is_split_ ? 2 : 1) * kHints, Found{&nothing_, &nowhere_, PageSize::k4K});
   first_hint_ = {hints_.data(), hints_.data() + (is_split_ ? kHints : 0)};
 }
 
@@ -29,11 +30,22 @@ void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, boo
   }
 }
 
+// In the sizes behind the first.
+[[gnu::noinline]] Tlb::Found Tlb::find_others(VirtAddr va, Asid asid, bool is_store) {
+  for (std::uint32_t i = 1; i < used_[is_store]; ++i) {
+    const Pick& pick = used_picks_[is_store][i];
+    AssocCache& array = array_of(pick, va);
+    if (AssocCache::Entry* const entry = find_in(array, pick, va, asid)) return {&array, entry, pick.size};
+  }
+  return {};
+}
+
 // Not inline: it would crowd the registers of the path of a hit.
 [[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Found& hint) {
-  const Found found = find(va, asid, is_store);
-  if (!found.entry) return {};
-  return use(hint = found);
+  return find(va, asid, is_store, [&](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
+    hint.array = &array, hint.entry = &entry, hint.size = size;
+    return array.touch(entry), Hit{&entry.value, size};
+  });
 }
 
 void Tlb::meet_size(PageSize size) {
@@ -48,24 +60,13 @@ void Tlb::meet_size(PageSize size) {
 }
 
 void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-  const Found found = find_size(picks_[is_store][unsigned(entry.size)], va, asid);
-  if (!found.entry) return fill_new(va, asid, entry, is_store);
-  found.entry->value = entry.leaf.bits;
-  use(found);
-}
-
-void Tlb::fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-  if (!has_been_filled_[unsigned(entry.size)]) [[unlikely]]
-    meet_size(entry.size);
   const Pick& pick = picks_[is_store][unsigned(entry.size)];
   if (pick.count == 0) return;
-  const std::uint64_t number = va.value >> pick.shift, key = key_of(number, entry.size, asid);
-  const Member& to = member(pick, number);
-  const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways);
-  if (counts_.empty()) return;
-  hint_of(va, is_store) = {to.array, slot, entry.size};
-  ++count(key);
-  if (evicted) --count(evicted);
+  AssocCache& array = array_of(pick, va);
+  AssocCache::Entry* const found = find_in(array, pick, va, asid);
+  if (!found) return fill_new(va, asid, entry, is_store);
+  found->value = entry.leaf.bits;
+  array.touch(*found);
 }
 
 bool Tlb::update(VirtAddr va, Asid asid, TlbEntry entry) {

@@ -68,8 +68,9 @@ class Tlb {
   };
   // Looks `va` up and makes the entry most recent.
   Hit search(VirtAddr va, Asid asid, bool is_store) {
-    const Found found = find(va, asid, is_store);
-    return found.entry ? use(found) : Hit{};
+    return find(va, asid, is_store, [](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
+      return array.touch(entry), Hit{&entry.value, size};
+    });
   }
   // The same where peek() may have been for this page.
   Hit search_seen(VirtAddr va, Asid asid, bool is_store) {
@@ -88,16 +89,28 @@ class Tlb {
   }
   // The same as search() without a trace: recency stays as it is. search_seen() for the same page then finds it at once.
   Hit peek(VirtAddr va, Asid asid, bool is_store) {
-    const Found found = find(va, asid, is_store);
-    if (!found.entry) return {};
-    peeked_[is_store] = found;
-    return {&found.entry->value, found.size};
+    return find(va, asid, is_store, [&](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
+      peeked_[is_store] = {&array, &entry, size};
+      return Hit{&entry.value, size};
+    });
   }
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
   void fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // The same for a translation that is not there.
-  void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
+  [[gnu::always_inline]] void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
+    if (!has_been_filled_[unsigned(entry.size)]) [[unlikely]]
+      meet_size(entry.size);
+    const Pick& pick = picks_[is_store][unsigned(entry.size)];
+    if (pick.count == 0) return;
+    const std::uint64_t number = va.value >> pick.shift, key = key_of(number, entry.size, asid);
+    const Member& to = member(pick, number);
+    const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways);
+    if (counts_.empty()) return;
+    hint_of(va, is_store) = {to.array, slot, entry.size};
+    ++count(key);
+    if (evicted) --count(evicted);
+  }
   // Replaces the leaf bits of an entry that is there, without a change of recency (a dirty bit was set). False: it is
   // not there.
   bool update(VirtAddr va, Asid asid, TlbEntry entry);
@@ -161,17 +174,29 @@ class Tlb {
   }
   void add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store);
   void meet_size(PageSize size);
-  [[gnu::always_inline]] inline Found find_size(const Pick& pick, VirtAddr va, Asid asid) {
-    if (pick.count == 0) return {};
+  // Requires: pick.count > 0.
+  [[gnu::always_inline]] AssocCache& array_of(const Pick& pick, VirtAddr va) const {
+    return *member(pick, va.value >> pick.shift).array;
+  }
+  [[gnu::always_inline]] static AssocCache::Entry* find_in(AssocCache& array, const Pick& pick, VirtAddr va,
+                                                           Asid asid) {
     const std::uint64_t number = va.value >> pick.shift;
-    AssocCache* const array = member(pick, number).array;
-    return {array, array->find(array->set_of(number), key_of(number, pick.size, asid)), pick.size};
+    return array.find(array.set_of(number), key_of(number, pick.size, asid));
   }
-  [[gnu::always_inline]] inline Found find(VirtAddr va, Asid asid, bool is_store) {
-    for (std::uint32_t i = 0; i < used_[is_store]; ++i)
-      if (const Found found = find_size(used_picks_[is_store][i], va, asid); found.entry) return found;
-    return {};
+  // What f(array, entry, size) makes of the entry, if there is one. Its parts go from hand to hand: put together as a Found,
+  // they are written piece by piece and read as one, for which the host waits.
+  template <class F>
+  [[gnu::always_inline]] Hit find(VirtAddr va, Asid asid, bool is_store, F&& f) {
+    const Pick& first = used_picks_[is_store].front();
+    AssocCache& array = array_of(first, va);
+    if (AssocCache::Entry* const entry = find_in(array, first, va, asid)) [[likely]]
+      return f(array, *entry, first.size);
+    if (used_[is_store] <= 1) [[likely]]
+      return {};
+    const Found other = find_others(va, asid, is_store);
+    return other.entry ? f(*other.array, *other.entry, other.size) : Hit{};
   }
+  Found find_others(VirtAddr va, Asid asid, bool is_store);
   Hit search_and_note(VirtAddr va, Asid asid, bool is_store, Found& hint);
   void forget(AssocCache& array, AssocCache::Entry& entry) {
     if (!counts_.empty()) --count(entry.key);
@@ -182,6 +207,7 @@ class Tlb {
   std::uint64_t drop_if(Drop&& drop);
   std::uint64_t flush_few(Asid asid, VirtRange range);
 
+  AssocCache nothing_;         // where no size goes
   AssocCache::Entry nowhere_;  // of no page
   std::array<Found, 2> peeked_{Found{nullptr, &nowhere_, PageSize::k4K},
                                Found{nullptr, &nowhere_, PageSize::k4K}};  // [is_store]
@@ -194,7 +220,8 @@ class Tlb {
   std::vector<Member> members_;
   std::array<Picks, 2> picks_{};  // [is_store], by page size
   std::array<bool, kPageSizes> has_been_filled_{};
-  std::array<Picks, 2> used_picks_{};    // of those sizes, in order: one never seen costs no look-up
+  std::array<Picks, 2>
+      used_picks_{};  // of those sizes, in order: one never seen costs no look-up; the first is never empty
   std::array<std::uint32_t, 2> used_{};  // how many they are
 };
 
