@@ -83,7 +83,7 @@ int run_run(const Arguments& arguments) {
   const std::vector<VirtAddr>& why = run.why;
   const ConfigNode config = config_of(options, "run", run.search_dirs);
   const std::string out = options.get("out", "");
-  if (!out.empty()) prepare_report_directory(out);
+  const ReportDirectory directory(out);
   const ExperimentResult result = run_with_progress(config, run, options.has("quiet"));
   if (!out.empty()) write_report(result, out, why);
   if (options.has("json")) {

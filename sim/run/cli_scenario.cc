@@ -44,7 +44,7 @@ int run_scenario(const Arguments& arguments) {
   std::vector<ScenarioScript> scripts;
   for (const std::string& file : options.arguments()) scripts.push_back(read_scenario(file));
   const bool is_folder = scripts.size() > 1 || (!out.empty() && fs::is_directory(out));
-  if (is_folder && !out.empty()) prepare_report_directory(out);
+  const ReportDirectory directory(is_folder ? out : "");
   ScenarioPlayer player(kernel, options.has("check"));
   TerminalLine line(!options.has("quiet"));
   for (std::size_t done = 0; const ScenarioScript& script : scripts) {

@@ -47,6 +47,17 @@ std::string why_report(const ExperimentResult& result, VirtAddr address);
 
 // Makes `directory` if it is not there and sees that files can be written in it. Throws ConfigError.
 void prepare_report_directory(const std::string& directory);
+// The same for what is written at the end of a long run: if nothing was, the directories that it made go away with it.
+class ReportDirectory {
+ public:
+  explicit ReportDirectory(const std::string& directory);  // "": none
+  ReportDirectory(const ReportDirectory&) = delete;
+  ReportDirectory& operator=(const ReportDirectory&) = delete;
+  ~ReportDirectory();
+
+ private:
+  std::vector<std::string> made_;  // innermost first
+};
 // Writes one file: under a temporary name, then renamed. Throws ConfigError.
 void write_whole_file(const std::string& path, const std::string& text);
 // Writes report.html, result.json, timeseries.csv, ranges.csv, events.json: all under temporary names, then renamed, so that a reader never meets

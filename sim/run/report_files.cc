@@ -61,6 +61,22 @@ void prepare_report_directory(const std::string& directory) {
   fs::remove(probe, error);
 }
 
+ReportDirectory::ReportDirectory(const std::string& directory) {
+  if (directory.empty()) return;
+  for (fs::path path = fs::path(directory) / ""; path != path.parent_path();) {
+    path = path.parent_path();
+    if (path.empty() || fs::exists(path)) break;
+    made_.push_back(path.string());
+  }
+  prepare_report_directory(directory);
+}
+
+ReportDirectory::~ReportDirectory() {
+  std::error_code error;
+  for (const std::string& path : made_)
+    if (!fs::remove(path, error)) return;  // it is not empty
+}
+
 void write_whole_file(const std::string& path, const std::string& text) {
   const fs::path file(path);
   Files files(file.parent_path());

@@ -64,6 +64,20 @@ TEST_F(CliFilesTest, ATraceWithoutReferencesEndsAtOnce) {
   EXPECT_NE(outcome.text.find(": 0 references of empty.txt"), std::string::npos) << outcome.text;
 }
 
+TEST_F(CliFilesTest, ARunThatFailsLeavesNoFolders) {
+  const std::string broken = write("broken.ctr", "not a trace");
+  fs::create_directory(path("there"));
+  const std::size_t before = files();
+  for (const char* const out : {"new", "new/deep/er", "there/new/", "there"}) {
+    const Outcome outcome = run_program(fmt::format("run {} --out {} --quiet", broken, path(out)));
+    EXPECT_EQ(outcome.status, 2) << outcome.text;
+    EXPECT_EQ(files(), before) << out;
+    EXPECT_TRUE(fs::is_empty(path("there"))) << out;
+  }
+  EXPECT_EQ(run_program(fmt::format("run {} --out {} --quiet", trace(), path("new/deep"))).status, 0);
+  EXPECT_TRUE(fs::exists(path("new/deep/result.json")));
+}
+
 TEST_F(CliFilesTest, AnOptionWithNothingInItIsRefused) {
   const Outcome outcome = run_program(fmt::format("run {} --out ''", trace()));
   EXPECT_EQ(outcome.status, 2);
