@@ -52,6 +52,7 @@ bool DramChannel::forward(DramPart& part, Cycle now) {
 
 void DramChannel::enter(DramPart& part, Cycle now) {
   const QueueName q = queue_of(part);
+  is_planned_ = false;
   ++held_[q];
   Bank& bank = banks_[part.bank];
   settle(bank, now);
@@ -59,23 +60,9 @@ void DramChannel::enter(DramPart& part, Cycle now) {
   if (!waiting.parts.head) busy_[q].push_back(&bank);
   waiting.parts.push(part);
   const DramGates::Bank& state = gates_.bank(bank.number);
-  if (state.is_open && state.open_row == part.row) {
-    if (!waiting.hit) waiting.hit = &part;
-    bank.closes_at = kNoCycle;
-  }
-  plan_with(bank, part, now);
-}
-
-// `part` is new in `bank`: other banks want what they wanted, so the plan stands unless this bank goes before.
-void DramChannel::plan_with(Bank& bank, const DramPart& part, Cycle now) {
-  const bool is_bulk = part.request && part.request->lines > 1;  // its parts are of one age: the order of banks decides
-  const QueueName before = serving_;
-  const Cycle floor = std::max(now, command_free_);
-  is_planned_ = is_planned_ && !is_bulk && planned_.bank != &bank && planned_.at >= floor;
-  if (!is_planned_) return;
-  choose_queue(now);
-  is_planned_ = serving_ == before;
-  if (is_planned_ && bank.waiting[serving_].parts.head) take_better(planned_, bank, floor);
+  if (!state.is_open || state.open_row != part.row) return;
+  if (!waiting.hit) waiting.hit = &part;
+  bank.closes_at = kNoCycle;
 }
 
 void DramChannel::work(Cycle now) {
@@ -115,20 +102,17 @@ DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
   return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
 }
 
-// `best` becomes the choice of this bank, no earlier than `floor`, unless that comes later.
-void DramChannel::take_better(Choice& best, Bank& bank, Cycle floor) const {
-  Choice choice = of_bank(bank);
-  choice.at = std::max(choice.at, floor);
-  if (choice.at > best.at) return;
-  if (choice.at == best.at && choice.step > best.step) return;
-  if (choice.at == best.at && choice.step == best.step && choice.part->age > best.part->age) return;
-  best = choice;
-}
-
 // The first of all banks; none of its commands goes before `floor`.
 DramChannel::Choice DramChannel::choose(Cycle floor) const {
   Choice best;
-  for (Bank* bank : busy_[serving_]) take_better(best, *bank, floor);
+  for (Bank* bank : busy_[serving_]) {
+    Choice choice = of_bank(*bank);
+    choice.at = std::max(choice.at, floor);
+    if (choice.at > best.at) continue;
+    if (choice.at == best.at && choice.step > best.step) continue;
+    if (choice.at == best.at && choice.step == best.step && choice.part->age > best.part->age) continue;
+    best = choice;
+  }
   return best;
 }
 

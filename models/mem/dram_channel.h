@@ -88,11 +88,9 @@ class DramChannel {
   static QueueName queue_of(const DramPart& part) { return part.request ? kWaited : kPosted; }
   Choice choose(Cycle floor) const;
   [[gnu::always_inline]] inline Choice of_bank(Bank& bank) const;
-  [[gnu::always_inline]] inline void take_better(Choice& best, Bank& bank, Cycle floor) const;
   void choose_queue(Cycle now);
   void plan(Cycle now);
   void enter(DramPart& part, Cycle now);
-  void plan_with(Bank& bank, const DramPart& part, Cycle now);
   bool forward(DramPart& part, Cycle now);
   void issue(const Choice& choice, Cycle now);
   void issue_row(Bank& bank, DramPart& part, Cycle now);
@@ -120,7 +118,7 @@ class DramChannel {
   Cycle command_free_ = 0;          // the command bus
   std::vector<Cycle> refresh_due_;  // by rank
   Cycle next_refresh_ = kNoCycle;   // the first of them
-  Choice planned_;                  // the next command
+  Choice planned_;                  // the next command, as long as nothing arrives
   bool is_planned_ = false;
   Cycle tick_at_ = kNoCycle;
   Event tick_ = event<&DramChannel::tick>(this, "dram.tick", Phase::completion);
