@@ -19,11 +19,11 @@ bool Cpu::issue_reference() {
 
 bool Cpu::issue_started(const Record& r) {
   Work& work = *work_;
-  if (!arrive()) return false;
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
-      if (!reap() && !(wait() && arrive())) return false;
+      if (!reap() && !wait()) return false;
+    if (!arrive()) return false;
     if (work.page_offset == 0 && issue_known(r)) break;
     const Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
