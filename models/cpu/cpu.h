@@ -177,7 +177,6 @@ class Cpu : public InterruptSink {
   bool start_reference(const Record& r);
   void count_start(const Record& r, std::int64_t start);
   std::int64_t last_load_known_at() const;
-  void look_ahead(const Record& r, PhysAddr pa);
   void issue_piece(Piece piece);
   void translate_in_l2(Piece piece);
   void to_replay(Piece piece, bool needs_fault);
@@ -252,9 +251,8 @@ class Cpu : public InterruptSink {
   std::int64_t blocked_since_ = 0;
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;
   bool has_l1i_ = false;
-  const Record* seen_ahead_ = nullptr;  // look_ahead() has been there
-  L1Look l1_look_ = L1Look::none;       // run_references() has just looked up the first page of work.next
-  PhysAddr translated_{};               // what it found, if it did; then L1D does not have it
+  L1Look l1_look_ = L1Look::none;  // run_references() has just looked up the first page of work.next
+  PhysAddr translated_{};          // what it found, if it did; then L1D does not have it
   PageSize translated_size_ = PageSize::k4K;
 
   // Pace.

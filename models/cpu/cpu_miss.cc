@@ -53,8 +53,6 @@ bool Cpu::issue_known(const Record& r) {
   }
   l1_look_ = L1Look::none;
   if (caches_ && (!is_fetch || has_l1i_)) {
-    if (seen_ahead_ != &r) caches_->prefetch(id_, pa);
-    look_ahead(r, pa);
     const auto found = has_missed_l1d ? caches_->access_beyond_l1d(id_, pa, writes)
                                       : caches_->access(id_, pa, writes, is_fetch ? CacheEntry::l1i : CacheEntry::l1d);
     if (found.level == CacheHierarchy::kMemory) {
@@ -68,18 +66,6 @@ bool Cpu::issue_known(const Record& r) {
   list.ends_at(add_miss(list, work_->instructions, load_of(r.kind), is_fetch), at);
   update_stall();
   return true;
-}
-
-// The cache tags of the record after `r` may be far away for the host: their way begins while `r` is served. Changes no
-// result.
-void Cpu::look_ahead(const Record& r, PhysAddr pa) {
-  if (work_->next + 1 == work_->end) return;
-  const Record& next = work_->next[1];
-  const VirtAddr va{next.va};
-  seen_ahead_ = &next;
-  if (vpn_of(va) == vpn_of(VirtAddr{r.va})) return caches_->prefetch(id_, {pa.value - r.va + next.va});
-  const Tlb::Hit hit = mmu_.peek_l2(va, next.kind == RefKind::fetch, is_write(next.kind));
-  if (hit.leaf) caches_->prefetch(id_, Mmu::physical(Pte{*hit.leaf}, hit.size, va));
 }
 
 // What is left of the record's first page.

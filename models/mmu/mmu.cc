@@ -56,7 +56,7 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
     has_missed_l1 = !hit.leaf;
   }
   if (!hit.leaf) {
-    hit = l2_of(is_fetch).search_seen(va, space_.asid, is_write);
+    hit = l2_of(is_fetch).search(va, space_.asid, is_write);
     if (!hit.leaf || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
   } else if (is_write && !is_write_ready(Pte{*hit.leaf})) {
     return false;
@@ -77,7 +77,7 @@ bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit&
 }
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
-  const Tlb::Hit hit = l2_of(is_fetch).search_seen(va, space_.asid, is_write);
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
   if (!hit.leaf) return count_l2_miss(va, is_fetch), false;
   note_l2_hit(va, is_fetch, hit);
   l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);

@@ -86,11 +86,6 @@ class Mmu {
     return {(leaf.bits & Pte::kFrameMask) + (va.value & (page_bytes(size) - 1))};
   }
 
-  // The second level's entry, if there is one; nothing is counted and recency does not change.
-  Tlb::Hit peek_l2(VirtAddr va, bool is_fetch, bool is_write) {
-    return l2_of(is_fetch).peek(va, space_.asid, is_write);
-  }
-
   // --- after an L1 miss ---
   // Looks the second level up, counted; on a hit fills L1 and gives the entry.
   bool lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry);

@@ -72,12 +72,6 @@ class Tlb {
       return array.touch(entry), Hit{&entry.value, size};
     });
   }
-  // The same where peek() may have been for this page.
-  Hit search_seen(VirtAddr va, Asid asid, bool is_store) {
-    const Found& seen = peeked_[is_store];
-    if (seen.entry->key == key_of(va.value >> page_shift(seen.size), seen.size, asid)) return use(seen);
-    return search(va, asid, is_store);
-  }
   // The same, mostly without a search. Requires: this is a first level.
   Hit lookup(VirtAddr va, Space space, bool is_store) {
     Found& hint = hint_of(va, is_store);
@@ -86,13 +80,6 @@ class Tlb {
       return use(hint);
     if (hint.size == counted_size_[is_store] && count(key) == 0) return {};
     return search_and_note(va, asid_in(key), is_store, hint);
-  }
-  // The same as search() without a trace: recency stays as it is. search_seen() for the same page then finds it at once.
-  Hit peek(VirtAddr va, Asid asid, bool is_store) {
-    return find(va, asid, is_store, [&](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
-      peeked_[is_store] = {&array, &entry, size};
-      return Hit{&entry.value, size};
-    });
   }
   // Puts a translation in (or renews it) and makes it most recent. `is_store` picks the array where they are split. A
   // size that no array takes is not kept.
@@ -207,10 +194,8 @@ class Tlb {
   std::uint64_t drop_if(Drop&& drop);
   std::uint64_t flush_few(Asid asid, VirtRange range);
 
-  AssocCache nothing_;         // where no size goes
-  AssocCache::Entry nowhere_;  // of no page
-  std::array<Found, 2> peeked_{Found{nullptr, &nowhere_, PageSize::k4K},
-                               Found{nullptr, &nowhere_, PageSize::k4K}};  // [is_store]
+  AssocCache nothing_;                  // where no size goes
+  AssocCache::Entry nowhere_;           // of no page
   std::vector<Found> hints_;            // first level: by 4 KiB page, loads before stores where they are split
   std::array<Found*, 2> first_hint_{};  // [is_store]
   std::vector<std::uint32_t> counts_;   // first level

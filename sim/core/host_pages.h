@@ -21,15 +21,20 @@ struct HostPages {
   template <class U>
   explicit HostPages(const HostPages<U>&) {}
   T* allocate(std::size_t n) {
-    const std::size_t bytes = n * sizeof(T);
+    const std::size_t bytes = size_of(n);
     void* const at = ::operator new(bytes, alignment(bytes));
-    if (bytes >= kHugePage) madvise(at, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    if (bytes >= kHugePage) madvise(at, bytes, MADV_HUGEPAGE);
     return static_cast<T*>(at);
   }
-  void deallocate(T* at, std::size_t n) { ::operator delete(at, alignment(n * sizeof(T))); }
+  void deallocate(T* at, std::size_t n) { ::operator delete(at, alignment(size_of(n))); }
   bool operator==(const HostPages&) const { return true; }
 
  private:
+  // Whole huge pages from a megabyte on, for at most as much again.
+  static std::size_t size_of(std::size_t n) {
+    const std::size_t bytes = n * sizeof(T);
+    return bytes < kHugePage / 2 ? bytes : (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  }
   static std::align_val_t alignment(std::size_t bytes) {
     return std::align_val_t{bytes < kHugePage ? kLine : kHugePage};
   }
