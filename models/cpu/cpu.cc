@@ -184,44 +184,54 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
   return true;
 }
 
-// Runs references while nothing else in the machine is due and the window has room: those that hit in the inner loop, the
-// others by issue_started(); an address that depends on a load under way is left to issue_reference().
+// Runs references while nothing else in the machine is due, all hit, and the window has room. Stop::again: the next does not
+// simply hit, and would start at `start`.
+template <bool kCaches, Cpu::Style kStyle>
+Cpu::Stop Cpu::run_hits(std::int64_t& start) {
+  Work& work = *work_;
+  l1_look_ = L1Look::none;
+  const std::int64_t limit = horizon(), floor = floor_;
+  const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
+  const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
+  const Record* p = work.next;
+  std::int64_t at = at_, load_at = -1;
+  std::uint64_t instructions = work.instructions;
+  Stop why = Stop::used_up;
+  for (; p != work.end; ++p) {
+    const Record& r = *p;
+    const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
+    start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
+    const bool is_stalled =
+        instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
+    if (start > limit) why = Stop::not_due;
+    else if (is_stalled) why = Stop::stalled;
+    else if (!hits<kCaches>(r, start)) why = Stop::again;
+    if (why != Stop::used_up) break;
+    ++stats_.refs_by[unsigned(r.kind)];
+    if (reads_data(r.kind)) load_at = start;
+    if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
+    instructions += r.instructions;
+    at = start;
+  }
+  if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
+  stats_.instructions += instructions - work.instructions;
+  if (p != work.next) come_to(at);
+  work.next = p, work.instructions = instructions;
+  return why;
+}
+
+// The same, with those between that do not simply hit. Where nothing else decides when such a one starts, run_hits() knows.
 template <bool kCaches, Cpu::Style kStyle>
 Cpu::Stop Cpu::run_references_as() {
   Work& work = *work_;
   while (true) {
-    l1_look_ = L1Look::none;
-    const std::int64_t limit = horizon(), floor = floor_;
-    const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
-    const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
-    const Record* p = work.next;
-    std::int64_t at = at_, load_at = -1, start = 0;
-    std::uint64_t instructions = work.instructions;
-    Stop why = Stop::used_up;
-    for (; p != work.end; ++p) {
-      const Record& r = *p;
-      const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
-      start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
-      const bool is_stalled =
-          instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
-      if (start > limit) why = Stop::not_due;
-      else if (is_stalled) why = Stop::stalled;
-      else if (!hits<kCaches>(r, start)) why = Stop::again;
-      if (why != Stop::used_up) break;
-      ++stats_.refs_by[unsigned(r.kind)];
-      if (reads_data(r.kind)) load_at = start;
-      if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
-      instructions += r.instructions;
-      at = start;
-    }
-    if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
-    stats_.instructions += instructions - work.instructions;
-    if (p != work.next) come_to(at);
-    work.next = p, work.instructions = instructions;
+    std::int64_t start = 0;
+    const Stop why = run_hits<kCaches, kStyle>(start);
     if (why != Stop::again) return why;
-    const bool is_usual = kStyle != Style::paced && !depends(*p);
-    if (is_usual) count_start(*p, start);
-    if (!(is_usual ? issue_started(*p) : issue_reference())) return Stop::waits;
+    const Record& r = *work.next;
+    const bool start_is_known = kStyle != Style::paced && !depends(r);
+    if (start_is_known) count_start(r, start);
+    if (!(start_is_known ? issue_started(r) : issue_reference())) return Stop::waits;
     if (work.resuming || !work.replay.empty() || stop_requested_ || stolen_ > Duration{}) return Stop::again;
   }
 }

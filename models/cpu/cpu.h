@@ -20,7 +20,7 @@
 // Source:      design, section 5; interval view of an out-of-order core: Eyerman et al., "A Mechanistic Performance
 //              Model for Superscalar Out-of-Order Processors", ACM TOCS 2009.
 //
-// Hot path: run_references_as(). For each record that hits two compares with what is due next, one TLB look-up, one cache
+// Hot path: run_hits(). For each record that hits two compares with what is due next, one TLB look-up, one cache
 // look-up; no call through a pointer, no allocation.
 #pragma once
 
@@ -111,6 +111,8 @@ class Cpu : public InterruptSink {
   Stop run_references();
   template <bool kCaches>
   [[gnu::always_inline]] inline bool hits(const Record& r, std::int64_t start);
+  template <bool kCaches, Style kStyle>
+  [[gnu::always_inline]] inline Stop run_hits(std::int64_t& start);
   template <bool kCaches, Style kStyle>
   Stop run_references_as();
   void wait_for_next();
@@ -251,7 +253,7 @@ class Cpu : public InterruptSink {
   std::int64_t blocked_since_ = 0;
   std::uint8_t dependence_mask_ = 0, dependence_always_ = 0;
   bool has_l1i_ = false;
-  L1Look l1_look_ = L1Look::none;  // run_references() has just looked up the first page of work.next
+  L1Look l1_look_ = L1Look::none;  // run_hits() has just looked up the first page of work.next
   PhysAddr translated_{};          // what it found, if it did; then L1D does not have it
   PageSize translated_size_ = PageSize::k4K;
 

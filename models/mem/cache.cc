@@ -91,11 +91,11 @@ CacheHierarchy::Lookup CacheHierarchy::access(const Path& on, std::uint32_t from
 }
 
 void CacheHierarchy::insert(std::uint32_t level, std::uint32_t cpu, std::uint64_t line, bool dirty) {
-  const CacheArray::Victim victim = array(level, cpu).insert(line, dirty);
-  if (victim.line != CacheArray::kNoLine) evict(level, cpu, victim);
+  evict(level, cpu, array(level, cpu).insert(line, dirty));
 }
 
 void CacheHierarchy::evict(std::uint32_t level, std::uint32_t cpu, CacheArray::Victim victim) {
+  if (victim.line == CacheArray::kNoLine) return;
   bool dirty = victim.dirty;
   if (is_inclusive_[level] && level > kL1d) dirty |= drop_above(level, cpu, victim.line);
   if (!dirty) return;
@@ -202,8 +202,7 @@ bool CacheHierarchy::fill(const LineFetch& fetch) {
   const std::uint64_t before = lines_written_below_;
   for (std::uint32_t i = on.count; i-- > 0;) {
     const bool dirty = fetch.write_ && i == 0;
-    const CacheArray::Victim victim = array(on.levels[i], fetch.cpu_).bring(fetch.line_, dirty);
-    if (victim.line != CacheArray::kNoLine) evict(on.levels[i], fetch.cpu_, victim);
+    evict(on.levels[i], fetch.cpu_, array(on.levels[i], fetch.cpu_).bring(fetch.line_, dirty));
   }
   return on.count > 0 && lines_written_below_ == before;
 }

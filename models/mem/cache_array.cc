@@ -17,7 +17,7 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
       is_lru_(replacement == CacheReplacement::lru) {
   sets_at_.resize(sets * set_bytes_);
   for (std::uint64_t i = 0; i < sets; ++i) {
-    std::byte* const set = sets_at_.data() + i * set_bytes_;
+    std::byte* const set = set_number(i);
     std::fill_n(tags_of(set), ways, kEmpty);
     std::uint8_t* const states = states_of(set);
     std::fill_n(states, align_up(ways, 16), kNoWay);
@@ -44,11 +44,10 @@ CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) { return i
 
 CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
   const std::uint64_t index = set_of(line);
-  std::byte* const set = sets_at_.data() + index * set_bytes_;
-  const std::uint64_t hits = ways_with(set, tag_of(line));
+  const std::uint64_t hits = ways_with(set_number(index), tag_of(line));
   if (hits == 0) [[likely]]
     return insert(index, line, dirty);
-  use(set, static_cast<std::uint32_t>(std::countr_zero(hits)), dirty);
+  use(index, static_cast<std::uint32_t>(std::countr_zero(hits)), dirty);
   return {kNoLine, false};
 }
 
@@ -56,8 +55,8 @@ CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
 CacheArray::Victim CacheArray::insert(std::uint64_t index, std::uint64_t line, bool dirty) {
   SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
              line * kLineBytes, sets_);
-  std::byte* const set = sets_at_.data() + index * set_bytes_;
-  const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(set);
+  std::byte* const set = set_number(index);
+  const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(index);
   std::uint32_t& tag = tags_of(set)[way];
   std::uint8_t* const states = states_of(set);
   const Victim victim{tag == kEmpty ? kNoLine : line_of(index, tag), tag != kEmpty && (states[way] & kDirty) != 0};
@@ -108,9 +107,8 @@ std::uint32_t CacheArray::oldest(const std::uint8_t* states) const {
 }
 
 // Tree-PLRU: an empty way if there is one.
-std::uint32_t CacheArray::pointed_at(const std::byte* at) const {
-  if (const std::uint64_t empty = ways_with(at, kEmpty)) return std::uint32_t(std::countr_zero(empty));
-  const std::uint64_t set = std::uint64_t(at - sets_at_.data()) / set_bytes_;
+std::uint32_t CacheArray::pointed_at(std::uint64_t set) const {
+  if (const std::uint64_t empty = ways_with(set_number(set), kEmpty)) return std::uint32_t(std::countr_zero(empty));
   std::uint32_t node = 1;
   while (node < ways_) node = 2 * node + ((trees_[set] >> node) & 1);
   return node - ways_;

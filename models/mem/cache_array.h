@@ -50,10 +50,9 @@ class CacheArray {
 
   // Whether `line` is here; if so it becomes most recent, and dirty if `write`.
   bool touch(std::uint64_t line, bool write) {
-    std::byte* const set = set_at(line);
-    const std::uint64_t hits = ways_with(set, tag_of(line));
+    const std::uint64_t index = set_of(line), hits = ways_with(set_number(index), tag_of(line));
     if (hits == 0) return false;
-    use(set, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
+    use(index, static_cast<std::uint32_t>(std::countr_zero(hits)), write);
     return true;
   }
   // touch(), or insert() if it is not here.
@@ -88,8 +87,10 @@ class CacheArray {
 
   // A set: its tags, then a state for each way: its age, 0 to ways - 1, each once, and whether it is dirty. An empty way is
   // older than all that are not (LRU).
-  std::byte* set_at(std::uint64_t line) { return sets_at_.data() + set_of(line) * set_bytes_; }
-  const std::byte* set_at(std::uint64_t line) const { return sets_at_.data() + set_of(line) * set_bytes_; }
+  std::byte* set_number(std::uint64_t index) { return sets_at_.data() + index * set_bytes_; }
+  const std::byte* set_number(std::uint64_t index) const { return sets_at_.data() + index * set_bytes_; }
+  std::byte* set_at(std::uint64_t line) { return set_number(set_of(line)); }
+  const std::byte* set_at(std::uint64_t line) const { return set_number(set_of(line)); }
   static std::uint32_t* tags_of(std::byte* set) { return reinterpret_cast<std::uint32_t*>(set); }
   std::uint8_t* states_of(std::byte* set) const {
     return reinterpret_cast<std::uint8_t*>(set) + std::size_t{4} * ways_;
@@ -119,14 +120,14 @@ class CacheArray {
     return hits & all_ways_;
   }
   // Keeps a dirty way dirty.
-  void use(std::byte* set, std::uint32_t way, bool write) {
-    std::uint8_t* const states = states_of(set);
+  void use(std::uint64_t index, std::uint32_t way, bool write) {
+    std::uint8_t* const states = states_of(set_number(index));
     const std::uint8_t state = states[way];
     const bool dirty = (state & kDirty) | write;
     if (is_lru_ && state > kDirty) [[likely]]
       return make_youngest(states, state & ~kDirty, dirty);
     if (write) states[way] = state | kDirty;
-    if (!is_lru_) point_away(std::uint64_t(set - sets_at_.data()) / set_bytes_, way);
+    if (!is_lru_) point_away(index, way);
   }
   // The way of this age becomes the youngest, dirty or not, and those that were younger a step older. No state is written by
   // itself: the host would wait for that before it reads all of them.
@@ -152,7 +153,7 @@ class CacheArray {
   Victim insert(std::uint64_t index, std::uint64_t line, bool dirty);
   void point_away(std::uint64_t set, std::uint32_t way);
   std::uint32_t oldest(const std::uint8_t* states) const;
-  std::uint32_t pointed_at(const std::byte* set) const;
+  std::uint32_t pointed_at(std::uint64_t set) const;
 
   std::vector<std::byte, HostPages<std::byte>> sets_at_;
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half

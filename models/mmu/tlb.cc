@@ -15,7 +15,7 @@ Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t s
   for (Picks& picks : used_picks_) picks.front().count = 1, picks.front().only = {&nothing_, 0};
   if (level == Level::second) return;
   counts_.resize(kCounts);
-  hints_.resize((is_split_ ? 2 : 1) * kHints, Found{&nothing_, &nowhere_, PageSize::k4K});
+  hints_.resize((is_split_ ? 2 : 1) * kHints, Found{&nothing_, nothing_.entries().data(), PageSize::k4K});
   first_hint_ = {hints_.data(), hints_.data() + (is_split_ ? kHints : 0)};
 }
 

@@ -194,8 +194,7 @@ class Tlb {
   std::uint64_t drop_if(Drop&& drop);
   std::uint64_t flush_few(Asid asid, VirtRange range);
 
-  AssocCache nothing_;                  // where no size goes
-  AssocCache::Entry nowhere_;           // of no page
+  AssocCache nothing_;                  // where no size goes, of one entry of no page
   std::vector<Found> hints_;            // first level: by 4 KiB page, loads before stores where they are split
   std::array<Found*, 2> first_hint_{};  // [is_store]
   std::vector<std::uint32_t> counts_;   // first level
@@ -205,8 +204,8 @@ class Tlb {
   std::vector<Member> members_;
   std::array<Picks, 2> picks_{};  // [is_store], by page size
   std::array<bool, kPageSizes> has_been_filled_{};
-  std::array<Picks, 2>
-      used_picks_{};  // of those sizes, in order: one never seen costs no look-up; the first is never empty
+  // [is_store] Of those sizes, in order: one never seen costs no look-up. The first is always there to search.
+  std::array<Picks, 2> used_picks_{};
   std::array<std::uint32_t, 2> used_{};  // how many they are
 };
 
