@@ -3,8 +3,10 @@
 // Models:      one reference per sample, at its time: the load or store that a memory sample's data source tells, else what
 //              its event's name says; a page fault at its own instruction is a fetch. Processes and threads are perf's.
 // Simplified:  samples are all there is: what comes between two of them is unknown, so TLB counts of such a trace mean little,
-//              while which pages were touched, when and in what order is exact for page faults. A page fault does not say
-//              whether it was a read: it counts as a store. Sizes are not told: 1 byte.
+//              while which pages were written, when and in what order is exact for page faults, if there are no huge
+//              pages. Of a file's pages that are only read the kernel maps up to 16 at one fault (do_fault_around,
+//              mm/memory.c): most are missing. A page fault does not say whether it was a read: it counts as a store.
+//              Sizes are not told: 1 byte.
 // Source:      perf-script(1); output of perf 6.1 for -e page-faults -d.
 #include <algorithm>
 
