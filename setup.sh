@@ -20,6 +20,7 @@ PACKAGES=(
 TEST_PACKAGES=(
   chromium                                                                # looks at report.html, headless
   zsh                                                                     # completes commands
+  qemu-user linux-perf                                                    # capture programs another way
 )
 
 fail() { echo "setup.sh: $*" >&2; exit 1; }

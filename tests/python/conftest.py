@@ -1,10 +1,11 @@
-"""What the Python tests share: the built program beside the package, and a small config.
+"""What the Python tests share: the built program beside the package, a small config, and captures of a program.
 
 ctest names the program in COLLAPSAR_PROGRAM; without it, it is looked for in the build tree of the package.
 """
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,8 @@ import pytest
 
 PACKAGE = pathlib.Path(collapsar.__file__).resolve().parent
 BUILD = PACKAGE.parent.parent
-SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
 
 SMALL = """
     name: small
@@ -66,3 +68,38 @@ def in_new_python():
         return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=cwd)
 
     return call
+
+
+def valgrind_version():
+    if not (shutil.which("valgrind") and shutil.which("gcc")):
+        return ""
+    return subprocess.run(["valgrind", "--version"], capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def touching(tmp_path_factory):
+    assert valgrind_version().startswith("valgrind-3.19."), "as root: apt-get install valgrind gcc libc6-dev"
+    path = tmp_path_factory.mktemp("touching") / "touching"
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", path, HERE / "touching.c"], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def capture(program, tmp_path_factory):
+    """Captures with a cache of its own; gives the trace and what was printed beside it."""
+    folder = tmp_path_factory.mktemp("capture")
+    old = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+
+    def call(*arguments):
+        trace = folder / f"{len(list(folder.iterdir()))}.ctr"
+        done = program("capture", "--out", trace, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert not list(folder.glob("*.tmp"))
+        return trace, done
+
+    yield call
+    if old is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = old

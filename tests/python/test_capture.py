@@ -1,92 +1,15 @@
-"""`collapsar capture` on a small program; needs Debian 12's Valgrind, and gcc. The footprint against that of Valgrind's lackey."""
+"""`collapsar capture` on a small program; needs Debian 12's Valgrind, and gcc."""
 
 import os
 import re
 import shutil
 import signal
 import subprocess
-import textwrap
 import time
 
-import pytest
+from trace_info import footprint, info
 
-PAGES = 3000  # touched by the program below, of 4 KiB
-
-PROGRAM = f"""
-    #include <pthread.h>
-    #include <stdio.h>
-    #include <string.h>
-    #include <sys/mman.h>
-    #include <sys/wait.h>
-    #include <unistd.h>
-    static char *area;
-    static void *touch(void *unused) {{
-      for (int i = 0; i < {PAGES}; ++i) area[4096L * i] = 1;
-      usleep(100000);  // whoever joins waits in the kernel, and is written to there after this thread has gone
-      return unused;
-    }}
-    int main(int argc, char **argv) {{
-      area = mmap(0, 4096L * {PAGES}, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      pthread_t thread;
-      if (pthread_create(&thread, 0, touch, 0)) return 1;
-      pthread_join(thread, 0);
-      if (argc > 1) {{
-        if (fork() == 0) {{
-          memset(area, 2, 4096L * 100);
-          execl("/bin/true", "true", (char *)0);
-        }}
-        wait(0);
-      }}
-      puts("done");
-      return 0;
-    }}
-"""
-
-
-def valgrind_version():
-    if not (shutil.which("valgrind") and shutil.which("gcc")):
-        return ""
-    return subprocess.run(["valgrind", "--version"], capture_output=True, text=True).stdout
-
-
-@pytest.fixture(scope="module")
-def touching(tmp_path_factory):
-    assert valgrind_version().startswith("valgrind-3.19."), "as root: apt-get install valgrind gcc libc6-dev"
-    folder = tmp_path_factory.mktemp("touching")
-    (folder / "touching.c").write_text(textwrap.dedent(PROGRAM))
-    subprocess.run(["gcc", "-O1", "-pthread", "-o", folder / "touching", folder / "touching.c"], check=True)
-    return folder / "touching"
-
-
-@pytest.fixture(scope="module")
-def capture(program, tmp_path_factory):
-    """Captures with a cache of its own; gives the trace and what was printed beside it."""
-    folder = tmp_path_factory.mktemp("capture")
-    old = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-
-    def call(*arguments):
-        trace = folder / f"{len(list(folder.iterdir()))}.ctr"
-        done = program("capture", "--out", trace, *arguments)
-        assert done.returncode == 0, done.stderr
-        assert not list(folder.glob("*.tmp"))
-        return trace, done
-
-    yield call
-    if old is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = old
-
-
-def info(program, trace):
-    done = program("trace", "info", trace)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def footprint(text):
-    return int(re.search(r"footprint ([\d,]+) pages", text)[1].replace(",", ""))
+PAGES = 3000  # touched by touching.c, of 4 KiB
 
 
 def test_a_program_with_a_thread_and_a_child_that_executes_another(program, capture, touching):
@@ -106,16 +29,6 @@ def test_without_children_a_fork_is_told_but_not_followed(program, capture, touc
     assert "1 process\n" in done.stderr
     text = info(program, trace)
     assert re.search(r"fork +1", text) and not re.search(r"^ +exec ", text, re.MULTILINE)
-
-
-def test_the_footprint_is_that_of_lackey(program, capture, touching, tmp_path):
-    trace, _ = capture("--", touching)
-    log = tmp_path / "lackey.txt"
-    subprocess.run(
-        ["valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-file={log}", touching], check=True, capture_output=True
-    )
-    ours, lackeys = footprint(info(program, trace)), footprint(info(program, log))
-    assert abs(ours - lackeys) <= 0.02 * lackeys
 
 
 def test_a_window_knows_what_was_touched_before_it(program, capture, touching, tmp_path):
