@@ -36,6 +36,7 @@ ROOMS = {
     "models/cpu": ("sim/core", "sim/trace/trace.h", "models/mem", "models/mmu"),
     "models/kernel": ("sim/core", "models/mem", "models/mmu/kernel_port.h", "robin-map"),
     "sim/run": EVERY_ROOM + ("robin-map",),
+    "training": ("sim/core", "sim/run"),
     "python": EVERY_ROOM + ("pybind11",),
     "tests": EVERY_ROOM + ("tests", "googletest", "benchmark", "nlohmann-json", "robin-map", "yaml-cpp", "zstd", "decompressors"),
 }
