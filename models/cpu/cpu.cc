@@ -165,16 +165,16 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
     return false;
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
   const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
-  if (!hit.leaf) [[unlikely]] {
+  if (!hit) [[unlikely]] {
     if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start)) return true;
     l1_look_ = L1Look::missed;
     return false;
   }
-  if (writes && !Mmu::is_write_ready(Pte{*hit.leaf})) [[unlikely]]
+  if (writes && !Mmu::is_write_ready(hit.leaf())) [[unlikely]]
     return false;
   if (kCaches && is_fetch && has_l1i_) return false;
   if (kCaches && !is_fetch) {
-    const PhysAddr pa = Mmu::physical(Pte{*hit.leaf}, hit.size, {r.va});
+    const PhysAddr pa = Mmu::physical(hit.leaf(), hit.size, {r.va});
     if (!caches_->hit_l1d(id_, pa, writes)) [[unlikely]] {
       l1_look_ = L1Look::translated, translated_ = pa, translated_size_ = hit.size;
       return false;

@@ -35,9 +35,9 @@ void Mmu::set_space(AddressSpaceRoot space) {
 
 L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa) {
   const Tlb::Hit hit = l1_of(is_fetch).lookup(va, tag_, is_write);
-  if (!hit.leaf) return ++l1_stats(is_fetch).misses, L1Result::miss;
+  if (!hit) return ++l1_stats(is_fetch).misses, L1Result::miss;
   ++l1_stats(is_fetch).hits_by[unsigned(hit.size)];
-  const Pte leaf{*hit.leaf};
+  const Pte leaf = hit.leaf();
   pa = physical(leaf, hit.size, va);
   if (!is_write || is_write_ready(leaf)) return L1Result::hit;
   return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
@@ -49,39 +49,44 @@ void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
   ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
 }
 
+// With the L1 miss before it, at one place: the two go together nearly always.
+void Mmu::note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
+  if (observer_) observer_->l1_missed(space_.asid, va, true);
+  ++hits_beyond_l1_[is_fetch][unsigned(hit.size)];
+}
+
 bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa) {
   Tlb::Hit hit;
   if (!has_missed_l1) {
     hit = find_l1(va, is_fetch, is_write);
-    has_missed_l1 = !hit.leaf;
+    has_missed_l1 = !hit;
   }
-  if (!hit.leaf) {
+  if (!hit) {
     hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-    if (!hit.leaf || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
-  } else if (is_write && !is_write_ready(Pte{*hit.leaf})) {
+    if (!hit || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
+  } else if (is_write && !is_write_ready(hit.leaf())) {
     return false;
   } else {
     count_l1_hits(is_fetch, hit.size, 1);
   }
-  pa = physical(Pte{*hit.leaf}, hit.size, va);
+  pa = physical(hit.leaf(), hit.size, va);
   return true;
 }
 
 // An L2 hit that needs no walk, counted with its L1 miss. False: it needs one, or is not allowed.
 bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
-  if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
-  count_l1_miss(is_fetch);
-  note_l2_hit(va, is_fetch, hit);
-  l1_of(is_fetch).fill_new(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);  // L1 has just not had it
+  if (is_write && !is_write_ready(hit.leaf())) return false;
+  note_hit_beyond_l1(va, is_fetch, hit);
+  l1_of(is_fetch).copy(va, hit, is_write);  // L1 has just not had it
   return true;
 }
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (!hit.leaf) return count_l2_miss(va, is_fetch), false;
+  if (!hit) return count_l2_miss(va, is_fetch), false;
   note_l2_hit(va, is_fetch, hit);
-  l1_of(is_fetch).fill(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);
-  entry = {Pte{*hit.leaf}, hit.size};
+  l1_of(is_fetch).fill(va, space_.asid, {hit.leaf(), hit.size}, is_write);
+  entry = {hit.leaf(), hit.size};
   return true;
 }
 
@@ -150,10 +155,10 @@ void Mmu::take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std
 
 bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
-  if (hit.leaf) {
-    if (is_write && !is_write_ready(Pte{*hit.leaf})) return false;
-    count_l1_miss(is_fetch), note_l2_hit(va, is_fetch, hit);
-    l1_of(is_fetch).fill_new(va, space_.asid, {Pte{*hit.leaf}, hit.size}, is_write);  // find_l1() has just not found it
+  if (hit) {
+    if (is_write && !is_write_ready(hit.leaf())) return false;
+    note_hit_beyond_l1(va, is_fetch, hit);
+    l1_of(is_fetch).copy(va, hit, is_write);  // find_l1() has just not found it
     return true;
   }
   const PageTable::Leaf leaf = space_.table->lookup(va);
@@ -208,6 +213,12 @@ void Mmu::visit_entries(const EntryVisitor& f) {
 
 MmuStats& Mmu::stats() {
   const WalkerStats& w = walker_.stats();
+  for (const bool is_fetch : {false, true})
+    for (std::size_t size = 0; size < kPageSizes; ++size) {
+      const std::uint64_t hits = std::exchange(hits_beyond_l1_[is_fetch][size], 0);
+      l1_stats(is_fetch).misses += hits, l1_stats(is_fetch).misses_by[size] += hits;
+      l2_stats(is_fetch).hits_by[size] += hits;
+    }
   stats_.walks = w.walks, stats_.walks_merged = w.walks_merged, stats_.walks_repeated = w.walks_repeated;
   stats_.walk_refs = w.walk_refs, stats_.cache_hits = w.cache_hits;
   stats_.walk_cycles = std::uint64_t(w.walk_subcycles / Clock::kSubcycles);

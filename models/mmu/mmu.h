@@ -65,7 +65,7 @@ class Mmu {
   const AddressSpaceRoot& space() const { return space_; }
 
   // --- the hot path ---
-  // The L1 entry, made most recent; no leaf: a miss. Not counted: the caller counts the references that need no more
+  // The L1 entry, made most recent, or a miss. Not counted: the caller counts the references that need no more
   // than this, and sends the rest to lookup_l1() or, after a miss, to count_l1_miss(). Looking up twice is harmless:
   // what missed changes nothing, and what was last looked up keeps its recency.
   Tlb::Hit find_l1(VirtAddr va, bool is_fetch, bool is_write) {
@@ -104,7 +104,7 @@ class Mmu {
   TlbEntry walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_miss, std::int64_t at);
   // Translations cost no time at all: TLBs are counted, nothing waits.
   bool is_free() const { return is_free_; }
-  // After find_l1() had no leaf: L2, then a walk, counted. False: it would fault; nothing is counted. Requires: is_free().
+  // After a miss of find_l1(): L2, then a walk, counted. False: it would fault; nothing is counted. Requires: is_free().
   bool translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at);
 
   // --- ideal ---
@@ -126,7 +126,7 @@ class Mmu {
   void visit_entries(const EntryVisitor& f);
   void set_observer(WalkObserver* observer) { observer_ = observer, walker_.set_observer(observer); }
   EventQueue& queue() { return queue_; }
-  // With the walker's counts brought in.
+  // With the walker's and all other counts brought in.
   MmuStats& stats();
   void add_stall(std::int64_t subcycles) { stall_subcycles_ += subcycles; }
 
@@ -142,6 +142,7 @@ class Mmu {
   TlbEntry walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at);
   bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   [[gnu::always_inline]] inline void note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit);
+  [[gnu::always_inline]] inline void note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);
 
@@ -155,6 +156,7 @@ class Mmu {
   Walker walker_;
   WalkObserver* observer_ = nullptr;
   MmuStats stats_;
+  std::array<std::array<std::uint64_t, kPageSizes>, 2> hits_beyond_l1_{};  // [is_fetch], not in stats_ yet
   std::int64_t stall_subcycles_ = 0;
   std::int64_t walking_until_ = 0;  // fixed walks, sub-cycle
 };

@@ -44,7 +44,7 @@ void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, boo
 [[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Asid asid, bool is_store, Found& hint) {
   return find(va, asid, is_store, [&](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
     hint.array = &array, hint.entry = &entry, hint.size = size;
-    return array.touch(entry), Hit{&entry.value, size};
+    return array.touch(entry), Hit{&entry, size};
   });
 }
 

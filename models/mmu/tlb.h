@@ -61,15 +61,16 @@ class Tlb {
     explicit Space(Asid asid) : bits(std::uint64_t{asid} << kAsidShift) {}  // Requires: asid < kMostAsids.
     std::uint64_t bits = 0;
   };
-  // A miss has no leaf.
   struct Hit {
-    std::uint64_t* leaf = nullptr;  // bits of the entry; valid until the next fill
+    const AssocCache::Entry* entry = nullptr;  // nullptr: a miss; valid until the next fill
     PageSize size = PageSize::k4K;
+    explicit operator bool() const { return entry != nullptr; }
+    Pte leaf() const { return Pte{entry->value}; }
   };
   // Looks `va` up and makes the entry most recent.
   Hit search(VirtAddr va, Asid asid, bool is_store) {
     return find(va, asid, is_store, [](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
-      return array.touch(entry), Hit{&entry.value, size};
+      return array.touch(entry), Hit{&entry, size};
     });
   }
   // The same, mostly without a search. Requires: this is a first level.
@@ -86,17 +87,11 @@ class Tlb {
   void fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store);
   // The same for a translation that is not there.
   [[gnu::always_inline]] void fill_new(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
-    if (!has_been_filled_[unsigned(entry.size)]) [[unlikely]]
-      meet_size(entry.size);
-    const Pick& pick = picks_[is_store][unsigned(entry.size)];
-    if (pick.count == 0) return;
-    const std::uint64_t number = va.value >> pick.shift, key = key_of(number, entry.size, asid);
-    const Member& to = member(pick, number);
-    const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways);
-    if (counts_.empty()) return;
-    hint_of(va, is_store) = {to.array, slot, entry.size};
-    ++count(key);
-    if (evicted) --count(evicted);
+    put(va, key_of(va.value >> page_shift(entry.size), entry.size, asid), entry, is_store);
+  }
+  // The same for what another level has.
+  [[gnu::always_inline]] void copy(VirtAddr va, const Hit& from, bool is_store) {
+    put(va, from.entry->key, {from.leaf(), from.size}, is_store);
   }
   // Replaces the leaf bits of an entry that is there, without a change of recency (a dirty bit was set). False: it is
   // not there.
@@ -125,7 +120,7 @@ class Tlb {
   Found& hint_of(VirtAddr va, bool is_store) { return first_hint_[is_store][va.value / kPageBytes % kHints]; }
   // How many entries have the low bits of this page number.
   std::uint32_t& count(std::uint64_t key) { return counts_[key >> kSizeBits & (kCounts - 1)]; }
-  static Hit use(const Found& found) { return found.array->touch(*found.entry), Hit{&found.entry->value, found.size}; }
+  static Hit use(const Found& found) { return found.array->touch(*found.entry), Hit{found.entry, found.size}; }
 
   // Page number (at most 44 bits of user space), page size and address space in one word that is never 0.
   static std::uint64_t key_of(std::uint64_t number, PageSize size) {
@@ -158,6 +153,20 @@ class Tlb {
     if (pick.count == 1) [[likely]]
       return pick.only;
     return members_[pick.first + number / pick.sets % pick.count];
+  }
+  // `key`: of the entry at `va`, which is not there.
+  [[gnu::always_inline]] void put(VirtAddr va, std::uint64_t key, TlbEntry entry, bool is_store) {
+    if (!has_been_filled_[unsigned(entry.size)]) [[unlikely]]
+      meet_size(entry.size);
+    const Pick& pick = picks_[is_store][unsigned(entry.size)];
+    if (pick.count == 0) return;
+    const std::uint64_t number = va.value >> pick.shift;
+    const Member& to = member(pick, number);
+    const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways);
+    if (counts_.empty()) return;
+    hint_of(va, is_store) = {to.array, slot, entry.size};
+    ++count(key);
+    if (evicted) --count(evicted);
   }
   void add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store);
   void meet_size(PageSize size);

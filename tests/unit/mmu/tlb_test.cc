@@ -24,9 +24,9 @@ struct Level {
   }
   bool look_up(std::uint64_t number, PageSize size = k4K, Asid asid = 1, bool is_store = false) {
     const Tlb::Hit hit = tlb.lookup({number << page_shift(size)}, Tlb::Space(asid), is_store);
-    if (!hit.leaf) return false;
+    if (!hit) return false;
     EXPECT_EQ(hit.size, size);
-    EXPECT_EQ(Pte{*hit.leaf}.pfn().value, number);
+    EXPECT_EQ(hit.leaf().pfn().value, number);
     return true;
   }
   // Without a look-up: recency stays.
@@ -46,7 +46,7 @@ TEST(Tlb, FindsWhatWasFilledForAnyAddressOfThePage) {
   EXPECT_EQ(level.tlb.lookup({7 * kPageBytes + 4095}, Tlb::Space(1), false).size, k4K);
   EXPECT_EQ(level.tlb.lookup({3 * kHugeBytes + 4096 * 77 + 5}, Tlb::Space(1), false).size, k2M);
   EXPECT_EQ(level.tlb.lookup({5 * kGiB + 700 * kMiB}, Tlb::Space(1), true).size, k1G);
-  EXPECT_EQ(level.tlb.lookup({8 * kPageBytes}, Tlb::Space(1), false).leaf, nullptr);
+  EXPECT_FALSE(level.tlb.lookup({8 * kPageBytes}, Tlb::Space(1), false));
 }
 
 TEST(Tlb, KeepsTheEntriesOfAddressSpacesApart) {
@@ -81,7 +81,7 @@ TEST(Tlb, UpdateReplacesTheLeafInEveryArray) {
   const Pte dirty = Pte::make(Pfn{1}, Pte::kPresent | Pte::kDirty);
   level.tlb.update({kPageBytes}, 1, {dirty, k4K});
   for (const bool is_store : {false, true})
-    EXPECT_TRUE(Pte{*level.tlb.lookup({kPageBytes}, Tlb::Space(1), is_store).leaf}.dirty());
+    EXPECT_TRUE(level.tlb.lookup({kPageBytes}, Tlb::Space(1), is_store).leaf().dirty());
 }
 
 TEST(Tlb, FillOfWhatIsThereRenewsIt) {
@@ -153,8 +153,8 @@ TEST(Tlb, WhatSavesSearchesChangesNoResult) {
     const bool is_store = random.below(2);
     const auto asid = Asid(1 + random.below(2));
     const VirtAddr va{(size == k2M ? kGiB : 0) + (random.below(40) << page_shift(size))};
-    const bool hits = with.tlb.lookup(va, Tlb::Space(asid), is_store).leaf;
-    ASSERT_EQ(hits, without.tlb.search(va, asid, is_store).leaf != nullptr);
+    const bool hits = bool(with.tlb.lookup(va, Tlb::Space(asid), is_store));
+    ASSERT_EQ(hits, bool(without.tlb.search(va, asid, is_store)));
     for (Level* level : {&with, &without}) {
       if (!hits) level->tlb.fill(va, asid, {Level::leaf(1), size}, is_store);
       if (i % 97 == 0) level->tlb.flush_range(asid, {va, va + 3 * kPageBytes});
