@@ -40,6 +40,29 @@ bool CacheArray::mark_dirty(std::uint64_t line) {
   return true;
 }
 
+// The oldest way becomes the youngest, all others a step older.
+CacheArray::Replaced CacheArray::replace_oldest(std::uint8_t* states, bool dirty) const {
+  const std::uint8_t oldest = age_of_oldest();
+#ifdef __SSE2__
+  if (ways_ <= 16) [[likely]] {
+    auto* const all = reinterpret_cast<__m128i*>(states);
+    const __m128i old = _mm_loadu_si128(all), ages = _mm_andnot_si128(in_each_byte(kDirty), old);
+    const __m128i is_oldest = _mm_cmpeq_epi8(ages, in_each_byte(oldest));
+    const auto way = std::uint32_t(std::countr_zero(unsigned(_mm_movemask_epi8(is_oldest))));
+    const bool was_dirty = states[way] & kDirty;
+    const __m128i older = _mm_adds_epi8(old, in_each_byte(2));  // what is no way stays kNoWay
+    _mm_storeu_si128(all,
+                     _mm_or_si128(_mm_andnot_si128(is_oldest, older), _mm_and_si128(is_oldest, in_each_byte(dirty))));
+    return {way, was_dirty};
+  }
+#endif
+  std::uint32_t way = 0;
+  while ((states[way] & ~kDirty) != oldest) ++way;
+  const bool was_dirty = states[way] & kDirty;
+  make_youngest(states, oldest, dirty);
+  return {way, was_dirty};
+}
+
 CacheArray::Victim CacheArray::insert(std::uint64_t line, bool dirty) { return insert(set_of(line), line, dirty); }
 
 CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
@@ -56,14 +79,10 @@ CacheArray::Victim CacheArray::insert(std::uint64_t index, std::uint64_t line, b
   SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
              line * kLineBytes, sets_);
   std::byte* const set = set_number(index);
-  const std::uint32_t way = is_lru_ ? oldest(states_of(set)) : pointed_at(index);
-  std::uint32_t& tag = tags_of(set)[way];
-  std::uint8_t* const states = states_of(set);
-  const Victim victim{tag == kEmpty ? kNoLine : line_of(index, tag), tag != kEmpty && (states[way] & kDirty) != 0};
-  tag = tag_of(line);
-  if (is_lru_) make_youngest(states, age_of_oldest(), dirty);
-  else states[way] = dirty, point_away(index, way);
-  return victim;
+  const Replaced replaced = is_lru_ ? replace_oldest(states_of(set), dirty) : replace_pointed_at(index, dirty);
+  const std::uint32_t tag = std::exchange(tags_of(set)[replaced.way], tag_of(line));
+  if (tag == kEmpty) return {kNoLine, false};
+  return {line_of(index, tag), replaced.was_dirty};
 }
 
 CacheArray::Removed CacheArray::remove(std::uint64_t line) {
@@ -90,28 +109,14 @@ void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
   }
 }
 
-std::uint32_t CacheArray::oldest(const std::uint8_t* states) const {
-  const std::uint8_t age = age_of_oldest();
-  std::uint32_t way = 0;
-#ifdef __SSE2__
-  for (;; way += 16) {
-    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(states + way));
-    const __m128i ages = _mm_andnot_si128(_mm_set1_epi8(kDirty), sixteen);
-    const auto equal = unsigned(_mm_movemask_epi8(_mm_cmpeq_epi8(ages, _mm_set1_epi8(static_cast<char>(age)))));
-    if (equal) return way + std::uint32_t(std::countr_zero(equal));
-  }
-#else
-  while ((states[way] & ~kDirty) != age) ++way;
-  return way;
-#endif
-}
-
 // Tree-PLRU: an empty way if there is one.
-std::uint32_t CacheArray::pointed_at(std::uint64_t set) const {
-  if (const std::uint64_t empty = ways_with(set_number(set), kEmpty)) return std::uint32_t(std::countr_zero(empty));
+CacheArray::Replaced CacheArray::replace_pointed_at(std::uint64_t set, bool dirty) {
+  const std::uint64_t empty = ways_with(set_number(set), kEmpty);
   std::uint32_t node = 1;
   while (node < ways_) node = 2 * node + ((trees_[set] >> node) & 1);
-  return node - ways_;
+  const std::uint32_t way = empty ? std::uint32_t(std::countr_zero(empty)) : node - ways_;
+  point_away(set, way);
+  return {way, bool(std::exchange(states_of(set_number(set))[way], dirty) & kDirty)};
 }
 
 }  // namespace collapsar

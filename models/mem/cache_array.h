@@ -98,6 +98,9 @@ class CacheArray {
 
   std::uint8_t age_of_oldest() const { return std::uint8_t(2 * (ways_ - 1)); }
 
+#ifdef __SSE2__
+  static __m128i in_each_byte(std::uint8_t value) { return _mm_set1_epi32(static_cast<int>(value * 0x01010101U)); }
+#endif
   // Bit w: way w of the set holds `tag`.
   std::uint64_t ways_with(const std::byte* set, std::uint32_t tag) const {
     std::uint64_t hits = 0;
@@ -133,8 +136,7 @@ class CacheArray {
   // itself: the host would wait for that before it reads all of them.
   void make_youngest(std::uint8_t* states, std::uint8_t age, bool dirty) const {
 #ifdef __SSE2__
-    const __m128i used = _mm_set1_epi8(static_cast<char>(age)), state = _mm_set1_epi8(dirty);
-    const __m128i dirty_bits = _mm_set1_epi8(kDirty);
+    const __m128i used = in_each_byte(age), state = in_each_byte(dirty), dirty_bits = in_each_byte(kDirty);
     for (std::uint32_t way = 0; way < ways_; way += 16) {
       auto* const sixteen = reinterpret_cast<__m128i*>(states + way);
       const __m128i old = _mm_loadu_si128(sixteen);
@@ -152,8 +154,12 @@ class CacheArray {
   }
   Victim insert(std::uint64_t index, std::uint64_t line, bool dirty);
   void point_away(std::uint64_t set, std::uint32_t way);
-  std::uint32_t oldest(const std::uint8_t* states) const;
-  std::uint32_t pointed_at(std::uint64_t set) const;
+  struct Replaced {
+    std::uint32_t way;
+    bool was_dirty;
+  };
+  [[gnu::always_inline]] inline Replaced replace_oldest(std::uint8_t* states, bool dirty) const;
+  Replaced replace_pointed_at(std::uint64_t set, bool dirty);
 
   std::vector<std::byte, HostPages<std::byte>> sets_at_;
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half

@@ -62,6 +62,8 @@ void Tlb::meet_size(PageSize size) {
 void Tlb::fill(VirtAddr va, Asid asid, TlbEntry entry, bool is_store) {
   const Pick& pick = picks_[is_store][unsigned(entry.size)];
   if (pick.count == 0) return;
+  if (!counts_.empty() && count(key_of(va.value >> pick.shift, entry.size)) == 0)
+    return fill_new(va, asid, entry, is_store);
   AssocCache& array = array_of(pick, va);
   AssocCache::Entry* const found = find_in(array, pick, va, asid);
   if (!found) return fill_new(va, asid, entry, is_store);
