@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "sim/run/mapped_at.h"
 #include "sim/run/report_format.h"
 #include "sim/trace/trace_text.h"
 #include "sim/trace/trace_touched.h"
@@ -58,6 +59,7 @@ class Reading {
   std::map<std::uint32_t, Footprint> footprints_;
   std::map<std::uint32_t, std::string> programs_;
   std::set<std::pair<std::uint32_t, std::uint32_t>> threads_;
+  MappedAt mapped_;  // before the first reference
 };
 
 void Reading::take(const TraceEvent& event) {
@@ -66,7 +68,8 @@ void Reading::take(const TraceEvent& event) {
   summary_.span_ns = std::max(summary_.span_ns, event.stamp_ns);
   if (event.op == Op::process) programs_[event.pid] = event.name;
   if (event.op == Op::fork) programs_[static_cast<std::uint32_t>(event.value)] = programs_[event.pid];
-  if ((event.op == Op::vma || event.op == Op::mmap) && read_ == 0) summary_.vmas.push_back(event);
+  if (event.op == Op::exec && !event.name.empty()) programs_[event.pid] = event.name;
+  if (read_ == 0) mapped_.apply(event);
 }
 
 void Reading::take(const TraceRun& run) {
@@ -96,6 +99,7 @@ TraceSummary Reading::result() {
     process.program = programs_[pid];
     process.pages = footprints_[pid].pages(), process.ranges = footprints_[pid].ranges();
   }
+  summary_.vmas = mapped_.list();
   return std::move(summary_);
 }
 

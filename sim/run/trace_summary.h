@@ -25,7 +25,7 @@ struct TraceSummary {
   std::map<TraceEvent::Op, std::uint64_t> events;
   std::map<std::uint32_t, Process> processes;  // that have references
   std::vector<Step> steps;
-  std::vector<TraceEvent> vmas;  // and mappings made before the first reference
+  std::vector<TraceEvent> vmas;  // mapped at the first reference
   std::int64_t span_ns = 0;
 };
 
