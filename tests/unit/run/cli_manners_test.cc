@@ -97,6 +97,8 @@ TEST_F(CliMannersTest, SaysWhatMayHaveBeenMeant) {
       {fmt::format("run {} --set kernel.khugepaged.scan_slep=1s", tiny), "scan_sleep"},
       {fmt::format("sweep {} --vary cpu.cuont=1,2 --out {}", tiny, path("out")), "count"},
       {"validate random-raeds", "random-reads"},
+      {"rnu x.yaml", "run"},
+      {"trace inof x.ctr", "info"},
   };
   for (const auto& [arguments, meant] : cases) {
     const Outcome outcome = run_program(arguments);
