@@ -17,7 +17,7 @@ CommandOptions options_of_tune() {
       "least CPU time of khugepaged, and prints the lines that set them. Attainable is what the most\n"
       "eager khugepaged reaches (64 GiB scanned ten times a second) with any max_ptes_none, within the\n"
       "memory bound. For each max_ptes_none (511, 384, 255, 127, 63, 0) the slowest scan rate that still\n"
-      "reaches the goal is found by bisection, in 11 to 31 runs of the trace. Runs are kept and not\n"
+      "reaches the goal is found by bisection, in at most 31 runs of the trace. Runs are kept and not\n"
       "made again while config, trace and program are the same.",
       "  collapsar tune configs/quickstart.yaml\n"
       "  collapsar tune trace.ctr --max-rss 2GiB --jobs 8\n");
