@@ -133,7 +133,11 @@ std::span<const Command> config_commands() { return kConfigCommands; }
 
 int run_config(const Arguments& arguments) {
   return run_command(
-      {kConfigCommands, "collapsar config", "Explains configs: what may stand in one, and what one means."}, arguments);
+      {kConfigCommands, "collapsar config", "Explains configs: what may stand in one, and what one means.",
+       "\nExamples:\n"
+       "  collapsar config check configs/quickstart.yaml\n"
+       "  collapsar config keys khugepaged\n"},
+      arguments);
 }
 
 }  // namespace collapsar

@@ -205,7 +205,10 @@ std::span<const Command> trace_commands() { return kTraceCommands; }
 
 int run_trace(const Arguments& arguments) {
   return run_command(
-      {kTraceCommands, "collapsar trace", "Tells what a trace of memory references holds, and writes new ones."},
+      {kTraceCommands, "collapsar trace", "Tells what a trace of memory references holds, and writes new ones.",
+       "\nExamples:\n"
+       "  collapsar trace info app.ctr\n"
+       "  collapsar trace cut app.ctr piece.ctr --skip 100M --limit 30M\n"},
       arguments);
 }
 

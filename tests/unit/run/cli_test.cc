@@ -80,7 +80,7 @@ TEST_F(CliTest, TellsItsVersionAndItsCommands) {
   EXPECT_NE(help.text.find("  run         replays a trace"), std::string::npos) << help.text;
   for (const char* command : {"run", "capture", "sweep", "tune", "scenario", "validate", "completion", "trace info",
                               "trace head", "trace cut", "trace convert", "trace generate", "config check",
-                              "config show", "config keys", "config presets"}) {
+                              "config show", "config keys", "config presets", "trace", "config"}) {
     const Outcome one = run_program(fmt::format("{} --help", command));
     EXPECT_EQ(one.status, 0) << one.text;
     EXPECT_TRUE(one.text.starts_with(fmt::format("Usage: collapsar {}", command))) << one.text;
