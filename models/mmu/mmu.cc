@@ -43,12 +43,6 @@ L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa)
   return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
 }
 
-void Mmu::note_l2_hit(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
-  if (observer_) observer_->l1_missed(space_.asid, va, true);
-  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
-  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];
-}
-
 // With the L1 miss before it, at one place: the two go together nearly always.
 void Mmu::note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
   if (observer_) observer_->l1_missed(space_.asid, va, true);
@@ -84,7 +78,9 @@ bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit&
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
   if (!hit) return count_l2_miss(va, is_fetch), false;
-  note_l2_hit(va, is_fetch, hit);
+  if (observer_) observer_->l1_missed(space_.asid, va, true);
+  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
+  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];  // the miss itself is counted already
   l1_of(is_fetch).fill(va, space_.asid, {hit.leaf(), hit.size}, is_write);
   entry = {hit.leaf(), hit.size};
   return true;

@@ -7,32 +7,36 @@ namespace collapsar {
 
 namespace {
 
-using Vmas = std::vector<TraceEvent>;
+using Vmas = std::map<std::uint64_t, TraceEvent>;
 
 std::uint64_t end_of(const TraceEvent& vma) { return vma.address + vma.length; }
+
+// Requires: nothing is there.
+void put(Vmas& vmas, TraceEvent vma, std::uint64_t start, std::uint64_t end) {
+  vma.address = start, vma.length = end - start;
+  if (start < end) vmas.emplace(start, std::move(vma));
+}
 
 // Cuts [start, end) out of all, and gives what was first in it.
 std::optional<TraceEvent> cut(Vmas& vmas, std::uint64_t start, std::uint64_t end) {
   std::optional<TraceEvent> first;
-  Vmas left;
-  const auto keep = [&left](TraceEvent vma, std::uint64_t from, std::uint64_t to) {
-    vma.address = from, vma.length = to - from;
-    if (from < to) left.push_back(vma);
-  };
-  for (const TraceEvent& vma : vmas) {
-    const bool is_hit = vma.address < end && end_of(vma) > start;
-    if (is_hit && !first) first = vma;
-    keep(vma, vma.address, is_hit ? std::max(vma.address, start) : end_of(vma));
-    if (is_hit) keep(vma, std::min(end, end_of(vma)), end_of(vma));
+  if (start >= end) return first;
+  auto at = vmas.upper_bound(start);
+  if (at != vmas.begin() && end_of(std::prev(at)->second) > start) --at;
+  while (at != vmas.end() && at->first < end) {
+    const TraceEvent vma = std::move(at->second);
+    at = vmas.erase(at);
+    put(vmas, vma, vma.address, start);
+    put(vmas, vma, end, end_of(vma));
+    if (!first) first = vma;
   }
-  vmas = std::move(left);
   return first;
 }
 
 void add(Vmas& vmas, TraceEvent vma) {
-  vma.length = align_up(vma.length, kPageBytes);
-  cut(vmas, vma.address, end_of(vma));
-  vmas.push_back(std::move(vma));
+  const std::uint64_t start = vma.address, end = start + align_up(vma.length, kPageBytes);
+  cut(vmas, start, end);
+  put(vmas, std::move(vma), start, end);
 }
 
 }  // namespace
@@ -54,7 +58,7 @@ void MappedAt::apply(const TraceEvent& event) {
     case Op::fork: {
       Vmas inherited = vmas;
       const auto child = static_cast<std::uint32_t>(event.value);
-      for (TraceEvent& vma : inherited) vma.pid = child;
+      for (auto& [start, vma] : inherited) vma.pid = child;
       vmas_[child] = std::move(inherited);
       return;
     }
@@ -66,7 +70,8 @@ void MappedAt::apply(const TraceEvent& event) {
 
 std::vector<TraceEvent> MappedAt::list() const {
   std::vector<TraceEvent> all;
-  for (const auto& [pid, vmas] : vmas_) all.insert(all.end(), vmas.begin(), vmas.end());
+  for (const auto& [pid, vmas] : vmas_)
+    for (const auto& [start, vma] : vmas) all.push_back(vma);
   return all;
 }
 

@@ -14,12 +14,12 @@ namespace collapsar {
 class MappedAt {
  public:
   void apply(const TraceEvent& event);
-  // The events that made them, cut to what is left; process by process, in the order in which they were made.
+  // The events that made them, cut to what is left; by process, then by address.
   std::vector<TraceEvent> list() const;
 
  private:
-  // By process. Addresses and lengths are of whole pages.
-  std::map<std::uint32_t, std::vector<TraceEvent>> vmas_;
+  // By process, then by address; none overlap, and lengths are of whole pages.
+  std::map<std::uint32_t, std::map<std::uint64_t, TraceEvent>> vmas_;
 };
 
 }  // namespace collapsar

@@ -29,9 +29,17 @@ TEST(MappedAt, WhatIsUnmappedOrMappedAnewIsCutOut) {
   at.apply(mapping_call(Op::munmap, 1, 13, 2));
   EXPECT_EQ(mapped(at), "1:10+3 1:15+5 1:30+2 ");
   at.apply(mapping_call(Op::mmap, 1, 12, 4));
-  EXPECT_EQ(mapped(at), "1:10+2 1:16+4 1:30+2 1:12+4 ");
+  EXPECT_EQ(mapped(at), "1:10+2 1:12+4 1:16+4 1:30+2 ");
   at.apply(mapping_call(Op::munmap, 1, 0, 100));
   EXPECT_EQ(mapped(at), "");
+}
+
+TEST(MappedAt, NothingIsMappedOrUnmappedByAnEmptyCall) {
+  MappedAt at;
+  at.apply(mapping_call(Op::mmap, 1, 10, 4));
+  at.apply(mapping_call(Op::munmap, 1, 12, 0));
+  at.apply(mapping_call(Op::mmap, 1, 12, 0));
+  EXPECT_EQ(mapped(at), "1:10+4 ");
 }
 
 TEST(MappedAt, LengthsAreOfWholePages) {
