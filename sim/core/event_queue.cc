@@ -7,7 +7,7 @@ namespace collapsar {
 
 namespace {
 thread_local const EventQueue* running_queue = nullptr;
-constexpr std::size_t kArity = 4;  // four entries of 24 bytes: children share one or two cache lines
+constexpr std::size_t kArity = 4;  // four entries of 16 bytes: children share one or two cache lines
 }  // namespace
 
 class EventQueue::Running {
@@ -33,19 +33,26 @@ class EventQueue::Running {
 
 const EventQueue* EventQueue::running() { return running_queue; }
 
-void EventQueue::insert(const Entry& entry) {
-  const bool is_near = near_count_ > 0 && entry.before(near_[0]);
-  if (!is_near && !(heap_.empty() && near_count_ < kNearby)) return push(entry);
+// At one time, what comes later is behind all of its phase and those before.
+void EventQueue::insert(Time when, Event& event) {
+  const auto is_behind = [&](std::uint32_t i) {
+    if (near_when_[i] != when) [[likely]]
+      return near_when_[i] < when;
+    return near_[i]->phase_ <= event.phase_;
+  };
+  const bool is_near = near_count_ > 0 && !is_behind(1);
+  if (!is_near && !(heap_.empty() && near_count_ < kNearby)) return push({when, &event});
   if (near_count_ == kNearby) {
-    push(near_[0]);
-    std::copy(near_.begin() + 1, near_.end(), near_.begin());
+    push({near_when_[1], near_[1]});
+    std::copy(near_when_.begin() + 2, near_when_.end(), near_when_.begin() + 1);
+    std::copy(near_.begin() + 2, near_.end(), near_.begin() + 1);
     --near_count_;
   }
   // Most are due soon, and so find their place in a few steps.
-  std::uint32_t i = near_count_++;
-  for (; i > 0 && near_[i - 1].before(entry); --i) near_[i] = near_[i - 1];
-  near_[i] = entry;
-  entry.event->place_ = Event::kNear;
+  std::uint32_t i = ++near_count_;
+  for (; i > 1 && is_behind(i - 1); --i) near_when_[i] = near_when_[i - 1], near_[i] = near_[i - 1];
+  near_when_[i] = when, near_[i] = &event;
+  event.place_ = Event::kNear;
 }
 
 void EventQueue::push(const Entry& entry) {
@@ -58,8 +65,9 @@ void EventQueue::refill() {
   for (std::uint32_t n = 0; n < kNearby / 2 && !heap_.empty(); ++n) {
     const Entry first = heap_.front();
     remove_at(0);
-    std::copy_backward(near_.begin(), near_.begin() + near_count_, near_.begin() + near_count_ + 1);
-    near_[0] = first, ++near_count_;
+    std::copy_backward(near_when_.begin() + 1, near_when_.begin() + near_count_ + 1, near_when_.begin() + near_count_ + 2);
+    std::copy_backward(near_.begin() + 1, near_.begin() + near_count_ + 1, near_.begin() + near_count_ + 2);
+    near_when_[1] = first.when, near_[1] = first.event, ++near_count_;
     first.event->place_ = Event::kNear;
   }
 }
@@ -76,7 +84,7 @@ void EventQueue::cancel(Event& event) {
 
 void EventQueue::clear() {
   for (const Entry& entry : heap_) entry.event->place_ = Event::kIdle;
-  for (std::uint32_t i = 0; i < near_count_; ++i) near_[i].event->place_ = Event::kIdle;
+  for (std::uint32_t i = 1; i <= near_count_; ++i) near_[i]->place_ = Event::kIdle;
   heap_.clear(), near_count_ = 0;
 }
 
@@ -105,9 +113,8 @@ void EventQueue::run_until(Time until) {
 
 // The event leaves the agenda before its handler runs, so that the handler can schedule it again.
 void EventQueue::step() {
-  const Entry& first = near_[--near_count_];
-  Event& event = *first.event;
-  now_ = first.when;
+  Event& event = *near_[near_count_];
+  now_ = near_when_[near_count_--];
   event.place_ = Event::kIdle;
   if (near_count_ == 0 && !heap_.empty()) refill();
   current_name_ = event.name_;
@@ -128,10 +135,10 @@ void EventQueue::run_here(Event& event, bool is_last) {
 }
 
 void EventQueue::remove_near(const Event& event) {
-  const auto end = near_.begin() + near_count_;
-  const auto at = std::find_if(near_.begin(), end, [&](const Entry& e) { return e.event == &event; });
-  SIM_ASSERT(at != end, "event {} is on the agenda of another queue", event.name_);
-  std::copy(at + 1, end, at);
+  std::uint32_t i = near_count_;
+  while (i > 0 && near_[i] != &event) --i;
+  SIM_ASSERT(i > 0, "event {} is on the agenda of another queue", event.name_);
+  for (; i < near_count_; ++i) near_when_[i] = near_when_[i + 1], near_[i] = near_[i + 1];
   if (--near_count_ == 0) refill();
 }
 

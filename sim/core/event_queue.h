@@ -49,6 +49,7 @@ class Event {
   Handler handler_;
   const char* name_;
   Time when_{};
+  std::uint64_t order_ = 0;      // phase in the top byte, schedule sequence below
   std::uint32_t place_ = kIdle;  // on the agenda: kNear, or where in the heap
   Phase phase_;
 };
@@ -70,7 +71,7 @@ class EventQueue {
 
   Time now() const { return now_; }
   // When the next event is due; kNever if none.
-  Time next_time() const { return near_count_ == 0 ? kNever : near_[near_count_ - 1].when; }
+  Time next_time() const { return near_when_[near_count_]; }
   bool one_event_per_step() const { return one_event_per_step_; }
 
   // Requires: `event` is not pending, `when` >= now().
@@ -78,7 +79,8 @@ class EventQueue {
     SIM_ASSERT(!event.pending(), "event {} scheduled twice", event.name_);
     SIM_ASSERT(when >= now_, "event {} scheduled {} ps in the past", event.name_, (now_ - when).count());
     event.when_ = when;
-    insert({when, (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++, &event});
+    event.order_ = (std::uint64_t(event.phase_) << kPhaseShift) | next_sequence_++;
+    insert(when, event);
   }
   void schedule_after(Event& event, Duration delay) { schedule(event, now_ + delay); }
   // Takes `event` off the agenda; nothing happens if it is not pending.
@@ -103,9 +105,7 @@ class EventQueue {
   // Whether an event of `phase`, scheduled by the running handler for now, would be the very next.
   bool is_next(Phase phase) const {
     if (!may_nest_ || inline_limit_ < now_) return false;
-    if (near_count_ == 0) return true;
-    const Entry& next = near_[near_count_ - 1];
-    return next.when > now_ || phase_of(next) > phase;
+    return next_time() > now_ || near_[near_count_]->phase_ > phase;
   }
   // Does what schedule(event, now()) would, but without the agenda; nothing may be left for the caller to do. Of several
   // in order all but the last say so: while those run, others are due now. Requires: is_next() when the first was run,
@@ -129,19 +129,17 @@ class EventQueue {
  private:
   struct Entry {
     Time when;
-    std::uint64_t order;  // phase in the top byte, schedule sequence below
     Event* event;
-    bool before(const Entry& o) const { return when != o.when ? when < o.when : order < o.order; }
+    bool before(const Entry& o) const { return when != o.when ? when < o.when : event->order_ < o.event->order_; }
   };
   class Running;  // marks this thread as running the queue, for as long as it lives
   static constexpr Time kNoTime = Time::min();
   static constexpr unsigned kPhaseShift = 56;
-  static Phase phase_of(const Entry& entry) { return Phase(entry.order >> kPhaseShift); }
   Time usual_limit() const { return one_event_per_step_ ? kNoTime : kNever; }
   static constexpr std::uint32_t kNearby =
       32;  // entries in near_; ours: a CPU with its misses and a memory controller have fewer
   void step();
-  void insert(const Entry& entry);
+  void insert(Time when, Event& event);
   void refill();
   void push(const Entry& entry);
   void sift_up(std::size_t i);
@@ -150,9 +148,11 @@ class EventQueue {
   void remove_at(std::size_t i);
   void remove_near(const Event& event);
 
-  // The next entries, the first of all at the end; then come those of the heap. Empty only if nothing is pending.
-  std::array<Entry, kNearby> near_;
-  std::uint32_t near_count_ = 0;
+  // The next entries, the first of all at the end, near_count_; then come those of the heap. Place 0 is that of an entry that is
+  // never due. Times and events apart: where an entry is written in two pieces and moved as one, the host waits.
+  std::array<Time, kNearby + 1> near_when_{kNever};
+  std::array<Event*, kNearby + 1> near_{};
+  std::uint32_t near_count_ = 0;  // 0 only if nothing is pending
   std::vector<Entry> heap_;  // 4-ary min-heap
   Time now_{};
   std::uint64_t next_sequence_ = 0;
