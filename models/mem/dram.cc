@@ -41,12 +41,10 @@ DramPart& Dram::Impl::new_part(DramRequest* request, const DramMap::Location& lo
   if (!free_parts) free_parts = &pool.emplace_back();
   DramPart& part = *free_parts;
   free_parts = part.next;
-  part = DramPart{};
   part.request = request;
-  part.row = location.row, part.bank = location.bank, part.line = address.value >> kLineShift;
-  part.age = next_age;
-  part.lines = 1;
-  part.is_write = is_write;
+  part.row = location.row, part.line = address.value >> kLineShift, part.age = next_age;
+  part.bank = location.bank, part.lines = 1;
+  part.is_write = is_write, part.outcome = DramPart::Outcome::none;
   return part;
 }
 

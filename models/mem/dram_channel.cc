@@ -52,17 +52,32 @@ bool DramChannel::forward(DramPart& part, Cycle now) {
 
 void DramChannel::enter(DramPart& part, Cycle now) {
   const QueueName q = queue_of(part);
-  is_planned_ = false;
   ++held_[q];
   Bank& bank = banks_[part.bank];
-  settle(bank, now);
+  if (bank.closes_at <= now) settle(bank, now), is_planned_ = false;
   Waiting& waiting = bank.waiting[q];
   if (!waiting.parts.head) busy_[q].push_back(&bank);
   waiting.parts.push(part);
   const DramGates::Bank& state = gates_.bank(bank.number);
-  if (!state.is_open || state.open_row != part.row) return;
-  if (!waiting.hit) waiting.hit = &part;
-  bank.closes_at = kNoCycle;
+  if (state.is_open && state.open_row == part.row) {
+    if (!waiting.hit) waiting.hit = &part;
+    bank.closes_at = kNoCycle;
+  }
+  if (is_planned_) weigh(bank, q, now);
+}
+
+// Something has arrived for `bank`. For the others the plan still holds: none of them has a command before it.
+void DramChannel::weigh(Bank& bank, QueueName arrived, Cycle now) {
+  const bool changes_queue = starts_to_drain() || (arrived == kWaited && serving_ == kPosted && !is_draining_);
+  if (changes_queue) is_planned_ = false;
+  if (changes_queue || arrived != serving_) return;
+  Choice choice = of_bank(bank);
+  if (planned_.bank == &bank) {
+    is_planned_ = choice.part == planned_.part;
+    return;
+  }
+  choice.at = std::max({choice.at, now, command_free_});
+  if (choice.goes_before(planned_)) planned_ = choice;
 }
 
 void DramChannel::work(Cycle now) {
@@ -77,14 +92,22 @@ void DramChannel::work(Cycle now) {
   sleep(has_work ? std::min(planned_.at, next_refresh_) : kNoCycle);
 }
 
+// The first of all banks.
 void DramChannel::plan(Cycle now) {
   choose_queue(now);
-  planned_ = choose(std::max(now, command_free_));
+  const Cycle floor = std::max(now, command_free_);
+  Choice best;
+  for (Bank* bank : busy_[serving_]) {
+    Choice choice = of_bank(*bank);
+    choice.at = std::max(choice.at, floor);
+    if (choice.goes_before(best)) best = choice;
+  }
+  planned_ = best;
   is_planned_ = true;
 }
 
 void DramChannel::choose_queue(Cycle now) {
-  if (held_[kPosted] >= config_.write_high) is_draining_ = true;
+  if (starts_to_drain()) is_draining_ = true;
   else if (held_[kPosted] <= config_.write_low) is_draining_ = false;
   const QueueName before = serving_;
   serving_ = is_draining_ || held_[kWaited] == 0 ? kPosted : kWaited;
@@ -100,20 +123,6 @@ DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
   if (waiting.hit && (waiting.hit == oldest || bank.passed < config_.hit_limit))
     return {gates_.earliest_column(state, waiting.hit->is_write), Step::column, &bank, waiting.hit};
   return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
-}
-
-// The first of all banks; none of its commands goes before `floor`.
-DramChannel::Choice DramChannel::choose(Cycle floor) const {
-  Choice best;
-  for (Bank* bank : busy_[serving_]) {
-    Choice choice = of_bank(*bank);
-    choice.at = std::max(choice.at, floor);
-    if (choice.at > best.at) continue;
-    if (choice.at == best.at && choice.step > best.step) continue;
-    if (choice.at == best.at && choice.step == best.step && choice.part->age > best.part->age) continue;
-    best = choice;
-  }
-  return best;
 }
 
 // ---- Commands

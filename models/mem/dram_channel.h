@@ -83,13 +83,20 @@ class DramChannel {
     Step step = Step::row;
     Bank* bank = nullptr;
     DramPart* part = nullptr;
+    // The soonest; then columns before rows; then the oldest.
+    bool goes_before(const Choice& other) const {
+      if (at != other.at) return at < other.at;
+      if (step != other.step) return step < other.step;
+      return part->age < other.part->age;
+    }
   };
 
   static QueueName queue_of(const DramPart& part) { return part.request ? kWaited : kPosted; }
-  Choice choose(Cycle floor) const;
   [[gnu::always_inline]] inline Choice of_bank(Bank& bank) const;
+  bool starts_to_drain() const { return !is_draining_ && held_[kPosted] >= config_.write_high; }
   void choose_queue(Cycle now);
   void plan(Cycle now);
+  void weigh(Bank& bank, QueueName arrived, Cycle now);
   void enter(DramPart& part, Cycle now);
   bool forward(DramPart& part, Cycle now);
   void issue(const Choice& choice, Cycle now);
@@ -118,7 +125,7 @@ class DramChannel {
   Cycle command_free_ = 0;          // the command bus
   std::vector<Cycle> refresh_due_;  // by rank
   Cycle next_refresh_ = kNoCycle;   // the first of them
-  Choice planned_;                  // the next command, as long as nothing arrives
+  Choice planned_;                  // the next command
   bool is_planned_ = false;
   Cycle tick_at_ = kNoCycle;
   Event tick_ = event<&DramChannel::tick>(this, "dram.tick", Phase::completion);

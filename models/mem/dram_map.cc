@@ -79,6 +79,23 @@ DramMap::DramMap(const DramConfig& config, const DramTiming& timing)
           std::any_of(digits_.begin(), digits_.end(), [](const Digit& d) { return d.field == kGroup; });
     add(field, sizes_[field]);
   }
+  find_places();
+}
+
+void DramMap::find_places() {
+  unsigned shift = 0;
+  for (std::size_t i = 0; i < digits_.size(); ++i) {
+    const Digit& digit = digits_[i];
+    if (digit.shift >= 0) {
+      places_[digit.field] = {shift, digit.size - 1};
+      shift += unsigned(digit.shift);
+    } else if (i == 0 && digit.field == kChannel) {
+      odd_channels_ = digit.size, reciprocal_ = ~0ULL / digit.size + 1;
+    } else {
+      return;
+    }
+  }
+  is_plain_ = true;
 }
 
 void DramMap::add(Field field, std::uint64_t size, std::uint64_t scale) {

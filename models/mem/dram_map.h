@@ -33,7 +33,18 @@ class DramMap {
   DramMap(const DramConfig& config, const DramTiming& timing);
   static void validate(const DramConfig& config);
 
-  Location locate(PhysAddr address) const { return location(position(address)); }
+  Location locate(PhysAddr address) const {
+    if (!is_plain_) [[unlikely]]
+      return location(position(address));
+    std::uint64_t rest = address.value >> kLineShift, channel = 0;
+    if (odd_channels_ > 0) {
+      const auto quotient = std::uint64_t((Wide{rest} * reciprocal_) >> 64);
+      channel = rest - quotient * odd_channels_, rest = quotient;
+    }
+    const auto field = [&](Field f) { return (rest >> places_[f].shift) & places_[f].mask; };
+    return {std::uint32_t(channel | field(kChannel)),
+            std::uint32_t((field(kRank) * banks_per_group_ + field(kBank)) * groups_ + field(kGroup)), field(kRow)};
+  }
 
   // The same for one line after the other, without dividing each time.
   struct Position {
@@ -78,13 +89,23 @@ class DramMap {
     std::int8_t shift;  // log2(size); -1: not a power of two
     std::uint64_t size, scale;
   };
+  struct Place {  // of a field, in bits
+    unsigned shift = 0;
+    std::uint64_t mask = 0;
+  };
+  __extension__ typedef unsigned __int128 Wide;
   void add(Field field, std::uint64_t size, std::uint64_t scale = 1);
+  void find_places();
   void mix(std::array<std::uint64_t, kFields>& fields) const;
 
   std::vector<Digit> digits_;
   std::array<std::uint64_t, kFields> sizes_{};
   std::uint32_t groups_, banks_per_group_;
   bool mixes_ = false, alternates_groups_ = false;
+  // Each field is some bits of the line's number; channels that are no power of two, at the low end, are divided off before.
+  bool is_plain_ = false;
+  std::array<Place, kFields> places_{};
+  std::uint64_t odd_channels_ = 0, reciprocal_ = 0;  // 0: none; as CacheArray's
 };
 
 }  // namespace collapsar
