@@ -41,7 +41,7 @@ PageTable::~PageTable() {
 PageTable::Table* PageTable::make_table(unsigned level) {
   const auto frame = memory_.allocate(0, MigrateType::unmovable, FrameUse::page_table, AllocLevel::min);
   if (!frame) return nullptr;
-  Table* table = level > 1 ? new Upper : new Table;
+  Table* table = level > 1 ? upper_tables_.make() : tables_.make();
   table->frame = *frame;
   ++table_pages_;
   upper_pages_ += level > 1;
@@ -52,8 +52,8 @@ void PageTable::destroy_table(Table* table, unsigned level) {
   memory_.free(table->frame, 0);
   --table_pages_;
   upper_pages_ -= level > 1;
-  if (level > 1) delete &upper(table);
-  else delete table;
+  if (level > 1) upper_tables_.destroy(&upper(table));
+  else tables_.destroy(table);
 }
 
 void PageTable::destroy_tree(Table* table, unsigned level) {

@@ -27,6 +27,7 @@
 
 #include "models/mem/physical_memory.h"
 #include "sim/core/error.h"
+#include "sim/core/host_pool.h"
 #include "sim/core/units.h"
 
 namespace collapsar {
@@ -215,6 +216,8 @@ class PageTable {
 
   PhysicalMemory& memory_;
   unsigned levels_;
+  HostPool<Table> tables_;
+  HostPool<Upper> upper_tables_;
   Table* root_;
   std::uint64_t table_pages_ = 0, upper_pages_ = 0;
   std::vector<Table*> detached_;  // out at a collapse; freed with the rest if the run ends there
