@@ -179,9 +179,9 @@ class Cpu : public InterruptSink {
   bool start_reference(const Record& r);
   void count_start(const Record& r, std::int64_t start);
   std::int64_t last_load_known_at() const;
-  void issue_piece(Piece piece);
-  void translate_in_l2(Piece piece);
-  void to_replay(Piece piece, bool needs_fault);
+  void issue_piece(Piece& piece);
+  void translate_in_l2(Piece& piece);
+  void to_replay(const Piece& piece, bool needs_fault);
   bool settle_replay();
   void begin_walk(const Piece& piece, std::int64_t at);
   void walk_fixed(const Piece& piece, std::int64_t at);

@@ -25,7 +25,7 @@ bool Cpu::issue_started(const Record& r) {
       if (!reap() && !wait()) return false;
     if (!arrive()) return false;
     if (work.page_offset == 0 && issue_known(r)) break;
-    const Piece piece = piece_of(r);
+    Piece piece = piece_of(r);
     work.page_offset += piece.bytes;
     issue_piece(piece);
   }
@@ -112,7 +112,7 @@ std::int64_t Cpu::last_load_known_at() const {
   return at;
 }
 
-void Cpu::issue_piece(Piece piece) {
+void Cpu::issue_piece(Piece& piece) {
   if (std::exchange(l1_look_, L1Look::none) == L1Look::missed) {
     mmu_.count_l1_miss(piece.is_fetch());
     return translate_in_l2(piece);
@@ -129,7 +129,7 @@ void Cpu::issue_piece(Piece piece) {
   begin_walk(piece, at_);
 }
 
-void Cpu::translate_in_l2(Piece piece) {
+void Cpu::translate_in_l2(Piece& piece) {
   const bool is_fetch = piece.is_fetch(), writes = piece.writes();
   // A reference that is going to fault starts its walk only when everything older is done, and nothing younger starts
   // beside it.
@@ -159,11 +159,10 @@ void Cpu::translate_in_l2(Piece piece) {
 // --- faults ---
 
 // Keeps a piece that faults, in program order, until everything older is done.
-void Cpu::to_replay(Piece piece, bool needs_fault) {
-  piece.needs_fault = needs_fault;
+void Cpu::to_replay(const Piece& piece, bool needs_fault) {
   auto& list = work_->replay;
   const auto is_older = [](const Piece& a, const Piece& b) { return a.reference < b.reference; };
-  list.insert(std::upper_bound(list.begin(), list.end(), piece, is_older), piece);
+  list.insert(std::upper_bound(list.begin(), list.end(), piece, is_older), piece)->needs_fault = needs_fault;
 }
 
 // Settles the oldest piece that faults: waits for what is older, has the kernel resolve the fault, walks again. True:

@@ -167,7 +167,10 @@ class CacheHierarchy {
   void evict(std::uint32_t level, std::uint32_t cpu, CacheArray::Victim victim);
   bool drop_above(std::uint32_t level, std::uint32_t cpu, std::uint64_t line);
   void write_below(std::uint32_t level, std::uint32_t cpu, std::uint64_t line);
-  LineFetch*& bucket(std::uint64_t line) { return in_flight_[line % kBuckets]; }
+  // Strided lines differ in higher bits alone.
+  LineFetch*& bucket(std::uint64_t line) {
+    return in_flight_[(line ^ line / kBuckets ^ line / (kBuckets * kBuckets)) % kBuckets];
+  }
   LineFetch* find_in_flight(std::uint64_t line, std::uint32_t cpu);
   void arrived(LineFetch& fetch);
   void finish(LineFetch& first);

@@ -77,7 +77,7 @@ void DramChannel::weigh(Bank& bank, QueueName arrived, Cycle now) {
     return;
   }
   choice.at = std::max({choice.at, now, command_free_});
-  if (choice.goes_before(planned_)) planned_ = choice;
+  if (choice.at < planned_.at || (choice.at == planned_.at && choice.rank() < planned_.rank())) planned_ = choice;
 }
 
 void DramChannel::work(Cycle now) {
@@ -92,17 +92,22 @@ void DramChannel::work(Cycle now) {
   sleep(has_work ? std::min(planned_.at, next_refresh_) : kNoCycle);
 }
 
-// The first of all banks.
+// The first of all banks. Its parts stay in registers: put together for each bank, they would be written and read again.
 void DramChannel::plan(Cycle now) {
   choose_queue(now);
   const Cycle floor = std::max(now, command_free_);
-  Choice best;
+  Cycle at = kNoCycle;
+  std::uint64_t rank = ~0ULL;  // at one cycle: columns before rows, then the oldest
+  Bank* best = nullptr;
   for (Bank* bank : busy_[serving_]) {
-    Choice choice = of_bank(*bank);
-    choice.at = std::max(choice.at, floor);
-    if (choice.goes_before(best)) best = choice;
+    const Choice choice = of_bank(*bank);
+    const Cycle soonest = std::max(choice.at, floor);
+    const std::uint64_t its_rank = choice.rank();
+    if (soonest > at || (soonest == at && its_rank > rank)) continue;
+    at = soonest, rank = its_rank, best = bank;
   }
-  planned_ = best;
+  planned_ = best ? of_bank(*best) : Choice{};
+  planned_.at = at;
   is_planned_ = true;
 }
 

@@ -83,12 +83,8 @@ class DramChannel {
     Step step = Step::row;
     Bank* bank = nullptr;
     DramPart* part = nullptr;
-    // The soonest; then columns before rows; then the oldest.
-    bool goes_before(const Choice& other) const {
-      if (at != other.at) return at < other.at;
-      if (step != other.step) return step < other.step;
-      return part->age < other.part->age;
-    }
+    // At one cycle columns go before rows, then the oldest. Ages are counts of requests.
+    std::uint64_t rank() const { return std::uint64_t(step) << 63 | part->age; }
   };
 
   static QueueName queue_of(const DramPart& part) { return part.request ? kWaited : kPosted; }
