@@ -46,7 +46,7 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
 Cpu::~Cpu() {
   for (const auto* slots : {&slots_, &stores_})
     for (const auto& slot : *slots) {
-      queue_.cancel(slot->walk_due_), queue_.cancel(slot->walked_);
+      queue_.cancel(slot->walked_);
       queue_.cancel(slot->memory_due_), queue_.cancel(slot->line_arrived_);
     }
   queue_.cancel(step_);

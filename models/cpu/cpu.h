@@ -186,7 +186,6 @@ class Cpu : public InterruptSink {
   void begin_walk(const Piece& piece, std::int64_t at);
   void walk_fixed(const Piece& piece, std::int64_t at);
   Slot& start_walk(const Piece& piece, std::int64_t at);
-  void walk_due(Slot& slot);
   void walked(Slot& slot);
   void access(const Piece& piece, Slot* slot, PhysAddr pa, std::int64_t at);
   void access_lines(Slot* slot, const Piece& piece, PhysAddr line, PhysAddr end, std::int64_t at);

@@ -214,12 +214,11 @@ Cpu::Slot& Cpu::start_walk(const Piece& piece, std::int64_t at) {
   slot.walk.va = piece.va, slot.walk.space = mmu_.space();
   slot.walk.is_write = piece.writes(), slot.walk.is_execute = piece.is_fetch();
   slot.walk.repeated = piece.repeated, slot.walk.done = &slot.walked_;
+  slot.walk.begins = clock_.time_of(at);
   update_stall();
-  queue_.schedule(slot.walk_due_, clock_.time_of(at));
+  mmu_.walk(slot.walk);
   return slot;
 }
-
-void Cpu::walk_due(Slot& slot) { mmu_.walk(slot.walk); }
 
 void Cpu::walked(Slot& slot) {
   const Piece piece = slot.piece;

@@ -7,7 +7,6 @@ namespace collapsar {
 
 struct Cpu::Slot {
   explicit Slot(Cpu* cpu) : owner(cpu) {}
-  void walk_due() { owner->walk_due(*this); }
   void walked() { owner->walked(*this); }
   void memory_due() { owner->memory_due(*this); }
   void line_arrived() { owner->line_arrived(*this); }
@@ -21,7 +20,6 @@ struct Cpu::Slot {
   Piece piece;
   WalkRequest walk;
   LineFetch fetch;
-  Event walk_due_ = event<&Slot::walk_due>(this, "cpu.walk_due", Phase::cpu);
   Event walked_ = event<&Slot::walked>(this, "cpu.walked", Phase::completion);
   Event memory_due_ = event<&Slot::memory_due>(this, "cpu.memory_due", Phase::cpu);
   Event line_arrived_ = event<&Slot::line_arrived>(this, "cpu.line_arrived", Phase::completion);

@@ -126,7 +126,7 @@ void CacheHierarchy::write_below(std::uint32_t level, std::uint32_t cpu, std::ui
 // ---- CacheHierarchy: misses in flight
 
 void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry,
-                           Event& done) {
+                           Event& done, Time begins) {
   SIM_ASSERT(!fetch.busy_, "fetch of {:#x} reuses that of line {:#x}", address.value, fetch.line_);
   const Path& on = path(entry);
   fetch.caches_ = this;
@@ -138,7 +138,7 @@ void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address
   fetch.done_ = &done;
   fetch.next_joined_ = nullptr;
   fetch.last_joined_ = &fetch;
-  fetch.at_memory_ = queue_.now() + core_clock_.duration(std::int64_t{on.to_memory} * Clock::kSubcycles);
+  fetch.at_memory_ = std::max(queue_.now(), begins) + core_clock_.duration(std::int64_t{on.to_memory} * Clock::kSubcycles);
   if (LineFetch* const first = find_in_flight(fetch.line_, cpu)) {
     ++stats_[on.count ? on.levels[on.count - 1] : kL1d].merged;
     first->last_joined_->next_joined_ = &fetch;

@@ -135,9 +135,11 @@ class CacheHierarchy {
     ++stats_[kL1d].misses;
     return access(path(CacheEntry::l1d), 1, cpu, address.value >> kLineShift, write);
   }
-  // After access() returned kMemory: the miss reaches the controller `latency` cycles from now, goes to Dram (or joins
-  // a fetch of the same line), fills the levels from `entry` on when the data is there, and then schedules `done`.
-  void fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry, Event& done);
+  // After access() returned kMemory: the miss reaches the controller `latency` cycles from now (or from `begins`, if that is
+  // later), goes to Dram (or joins a fetch of the same line), fills the levels from `entry` on when the data is there, and
+  // then schedules `done`.
+  void fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry, Event& done,
+             Time begins = kTimeZero);
   // The tags of a big cache are far away for the host, too: lets it bring in those that access() beyond the first level will
   // read. Changes no result.
   void prefetch(std::uint32_t cpu, PhysAddr address) {

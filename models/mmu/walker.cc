@@ -48,15 +48,18 @@ void PagingStructureCache::flush(Asid asid) {
 // One walk in progress.
 struct Walker::Walk {
   explicit Walk(Walker* walker) : owner(walker) {}
+  void begun() { owner->read_memory(*this); }
   void arrived() { owner->entry_arrived(*this); }
 
   Walker* owner;
+  Event begun_ = event<&Walk::begun>(this, "walker.begun", Phase::completion);  // without caches
   Event arrived_ = event<&Walk::arrived>(this, "walker.entry_arrived", Phase::completion);
   LineFetch fetch;
   DramRequest request;
   WalkRequest* first = nullptr;  // whom it serves, with those that joined; nullptr: free
   unsigned level = 0;            // of the entry being read
   std::int64_t began = 0;        // sub-cycle
+  Time read_at{};                // the current read begins, which may be later
   bool must_restart = false;     // a flush came in the middle
 };
 
@@ -69,7 +72,7 @@ Walker::Walker(EventQueue& queue, const MmuConfig& config, std::uint32_t cpu, Ca
 }
 
 Walker::~Walker() {
-  for (const auto& walk : walks_) queue_.cancel(walk->arrived_);
+  for (const auto& walk : walks_) queue_.cancel(walk->begun_), queue_.cancel(walk->arrived_);
 }
 
 void Walker::submit(WalkRequest& request) {
@@ -116,9 +119,9 @@ void Walker::start_waiting() {
 void Walker::start(Walk& walk, WalkRequest& request) {
   ++stats_.walks;
   if (request.repeated) ++stats_.walks_repeated;
-  const std::int64_t now = clock_.first_not_before(queue_.now());
-  if (busy_++ == 0) active_since_ = now;
-  walk.first = &request, walk.must_restart = false, walk.began = now;
+  walk.read_at = std::max(queue_.now(), request.begins);
+  walk.first = &request, walk.must_restart = false, walk.began = clock_.first_not_before(walk.read_at);
+  if (busy_++ == 0) active_since_ = walk.began;
   begin_at_cached_level(walk);
   read(walk);
 }
@@ -147,20 +150,21 @@ void Walker::read(Walk& walk) {
   SIM_ASSERT(at.table, "walk of {:#x} reads a table of level {} that is not there", walk.first->va.value, walk.level);
   ++stats_.walk_refs;
   const PhysAddr address = table.entry_address(at, walk.first->va);
-  if (!caches_) return read_memory(walk, address);
+  if (!caches_) {
+    walk.request.address = address;
+    if (walk.read_at > queue_.now()) return queue_.schedule(walk.begun_, walk.read_at);
+    return read_memory(walk);
+  }
   caches_->prefetch(cpu_, address);
   const CacheEntry entry = config_.walk_entry == WalkEntry::l1d ? CacheEntry::l1d : CacheEntry::l2;
   const CacheHierarchy::Lookup found = caches_->access(cpu_, address, false, entry);
   if (found.level == CacheHierarchy::kMemory)
-    return caches_->fetch(walk.fetch, cpu_, address, false, entry, walk.arrived_);
-  const std::int64_t now = clock_.first_not_before(queue_.now());
-  const Time done = clock_.time_of(now + std::int64_t{found.latency} * Clock::kSubcycles);
-  if (queue_.try_advance(done)) return entry_arrived(walk);
-  queue_.schedule(walk.arrived_, done);
+    return caches_->fetch(walk.fetch, cpu_, address, false, entry, walk.arrived_, walk.read_at);
+  const std::int64_t from = clock_.first_not_before(walk.read_at);
+  queue_.schedule(walk.arrived_, clock_.time_of(from + std::int64_t{found.latency} * Clock::kSubcycles));
 }
 
-void Walker::read_memory(Walk& walk, PhysAddr address) {
-  walk.request.address = address;
+void Walker::read_memory(Walk& walk) {
   walk.request.done = &walk.arrived_;
   dram_.submit(walk.request);
 }
@@ -168,6 +172,7 @@ void Walker::read_memory(Walk& walk, PhysAddr address) {
 // The value counts as it is when the read completes.
 void Walker::entry_arrived(Walk& walk) {
   const WalkRequest& request = *walk.first;
+  walk.read_at = queue_.now();
   PageTable& table = *request.space.table;
   const PageTable::Cursor at = table_at(table, request.va, walk.level);
   if (walk.must_restart || !at.table) {
@@ -204,7 +209,7 @@ void Walker::finish(Walk& walk) {
   if (is_only_answer && queue_.is_next(answered->done->phase())) return queue_.run_here(*answered->done);
   while (answered) {
     WalkRequest& request = *std::exchange(answered, answered->next_joined);
-    queue_.schedule(*request.done, queue_.now());
+    queue_.schedule(*request.done, std::max(queue_.now(), request.begins));
   }
   start_waiting();
 }

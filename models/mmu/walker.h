@@ -5,7 +5,8 @@
 //              address through the caches (or from DRAM); accessed and dirty bits set by the walk; a huge leaf ends the
 //              walk early; a flush makes walks under way start again.
 // Simplified:  paging-structure caches answer in no time and are fully associative LRU; setting an accessed or dirty
-//              bit costs nothing more.
+//              bit costs nothing more; a walk that is to begin later takes its walker, and looks for the line of its first
+//              entry, when it is asked for.
 // Time:        each read as long as the level where its line is found; the sum of the reads, plus waiting for a walker.
 // Owns:        walks in progress and the paging-structure caches. Page tables are the kernel's.
 // Source:      Intel SDM Vol. 3A, "Paging-Structure Caches" and "Accessed and Dirty Flags".
@@ -34,6 +35,7 @@ struct WalkRequest {
   bool is_write = false;
   bool is_execute = false;
   bool repeated = false;  // after a fault or for a dirty bit: not the consequence of a TLB miss; walks alone
+  Time begins{};          // not before; a moment that has passed: at once
   Event* done = nullptr;
   // --- answer ---
   bool fault = false;  // not present, or the access is not allowed
@@ -98,7 +100,7 @@ class Walker {
          Clock clock);
   ~Walker();
 
-  // Starts a walk now, joins one of the same page, or waits for a free walker.
+  // Starts a walk, joins one of the same page, or waits for a free walker. `done` comes later, never from in here.
   void submit(WalkRequest& request);
   void set_observer(WalkObserver* observer) { observer_ = observer; }
   // Entries of this address space are no longer valid: paging-structure caches forget it, its walks start again at the
@@ -117,7 +119,7 @@ class Walker {
   void start(Walk& walk, WalkRequest& request);
   void begin_at_cached_level(Walk& walk);
   void read(Walk& walk);
-  void read_memory(Walk& walk, PhysAddr address);
+  void read_memory(Walk& walk);
   void entry_arrived(Walk& walk);
   void leaf_arrived(Walk& walk, Pte& leaf);
   void finish(Walk& walk);
