@@ -181,6 +181,7 @@ class Cpu : public InterruptSink {
   std::int64_t last_load_known_at() const;
   void issue_piece(Piece& piece);
   void translate_in_l2(Piece& piece);
+  void look_ahead(VirtAddr now);
   void to_replay(const Piece& piece, bool needs_fault);
   bool settle_replay();
   void begin_walk(const Piece& piece, std::int64_t at);
