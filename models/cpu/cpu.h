@@ -182,8 +182,6 @@ class Cpu : public InterruptSink {
   void issue_piece(Piece& piece);
   void translate_in_l2(Piece& piece);
   void look_ahead(VirtAddr now);
-  void to_replay(const Piece& piece, bool needs_fault);
-  bool settle_replay();
   void begin_walk(const Piece& piece, std::int64_t at);
   void walk_fixed(const Piece& piece, std::int64_t at);
   Slot& start_walk(const Piece& piece, std::int64_t at);
@@ -195,6 +193,10 @@ class Cpu : public InterruptSink {
   void fetch_line(Slot& slot);
   void line_arrived(Slot& slot);
   void completed(Slot* slot, const Piece& piece, std::int64_t at);
+
+  // cpu_replay.cc: pieces that fault
+  void to_replay(const Piece& piece, bool needs_fault);
+  bool settle_replay();
 
   // cpu_wait.cc: the misses under way, and waiting for them
   bool has_room_for(RefKind kind) const {

@@ -56,7 +56,7 @@ class HostPool {
   }
 
   std::vector<std::pair<Room*, std::size_t>> chunks_;
-  std::size_t rooms_ = 0;  // of all chunks
+  std::size_t rooms_ = 0;                  // of all chunks
   Room *next_ = nullptr, *end_ = nullptr;  // of the last chunk: never used so far
   Room* free_ = nullptr;
 };

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/mem/dram_map.h"
+#include "sim/core/random.h"
 
 namespace collapsar {
 namespace {
@@ -99,6 +100,24 @@ DramMap map_of(const std::string& mapping, std::uint32_t channels = 1, std::uint
   config.ranks = ranks;
   config.validate();
   return DramMap(config, config.effective_timing());
+}
+
+// By shifts where that will do, and always what dividing digit by digit gives.
+TEST(DramMap, FindsALineAloneWhereItFindsItAmongOthers) {
+  Random random(1, "dram_config_test");
+  for (const char* mapping : {"RoBaRaCoCh", "RoRaBaCoBgCh", "BaRaRoCoCh", "RoChRaBaBgCo"})
+    for (const std::uint32_t channels : {1U, 2U, 3U, 6U, 7U})
+      for (const std::uint32_t ranks : {1U, 2U, 3U}) {
+        const DramMap map = map_of(mapping, channels, ranks);
+        for (int i = 0; i < 2000; ++i) {
+          const PhysAddr address{random.below(1ULL << 46)};
+          const DramMap::Location alone = map.locate(address), among = map.location(map.position(address));
+          ASSERT_EQ(alone.channel, among.channel) << mapping << channels << ranks << to_hex(address.value);
+          ASSERT_EQ(alone.bank, among.bank) << mapping << channels << ranks << to_hex(address.value);
+          ASSERT_EQ(alone.row, among.row) << mapping << channels << ranks << to_hex(address.value);
+          ASSERT_LT(alone.channel, channels);
+        }
+      }
 }
 
 TEST(DramMap, PutsTheFieldsWhereTheNameSays) {

@@ -57,8 +57,9 @@ struct WalkerBench : WalkObserver {
     EXPECT_TRUE(size == PageSize::k2M ? table.ensure_pmd_table(va) : table.ensure_pud_table(va));
     table.map_huge(va, Pte::make(Pfn{512 * 512}, kFlags | Pte::kHuge), size);
   }
-  Ask& submit(VirtAddr va, Access access = Access::read, bool repeated = false) {
+  Ask& submit(VirtAddr va, Access access = Access::read, bool repeated = false, Duration begins = {}) {
     Ask& ask = asks.emplace_back(queue);
+    ask.request.begins = kTimeZero + begins;
     ask.request.va = va, ask.request.space = {&table, 1};
     ask.request.is_write = access == Access::write, ask.request.is_execute = access == Access::execute;
     ask.request.repeated = repeated;
@@ -104,6 +105,43 @@ TEST(Walker, ReadsOneEntryForEachLevel) {
     EXPECT_EQ(bench.stats().walk_refs, levels);
     EXPECT_EQ(bench.stats().walk_subcycles, levels * (kMemory / kCycle) * Clock::kSubcycles);
     EXPECT_EQ(bench.observed.at(0).cycles, levels * (kMemory / kCycle));
+  }
+}
+
+TEST(Walker, AWalkMayBeginLaterThanItIsAskedFor) {
+  for (const bool with_caches : {false, true}) {
+    WalkerBench bench(machine(1), with_caches), later(machine(1), with_caches);
+    bench.map(kWalked), later.map(kWalked);
+    const Duration at_once = bench.walk(kWalked).took();
+    const Ask& ask = later.submit(kWalked, Access::read, false, 9 * kCycle);
+    later.queue.run();
+    EXPECT_EQ(ask.took(), 9 * kCycle + at_once) << with_caches;
+    EXPECT_EQ(later.stats().walk_subcycles, bench.stats().walk_subcycles) << with_caches;
+    EXPECT_EQ(later.stats().active_subcycles, bench.stats().active_subcycles) << with_caches;
+  }
+}
+
+TEST(Walker, NobodyIsAnsweredBeforeHisWalkWouldBegin) {
+  WalkerBench bench(machine(1));
+  bench.map(kWalked);
+  const Ask& first = bench.submit(kWalked);
+  const Ask& joined = bench.submit(kWalked + 8, Access::read, false, 4 * kMemory + 5 * kCycle);
+  bench.queue.run();
+  EXPECT_EQ(bench.stats().walks_merged, 1U);
+  EXPECT_EQ(first.took(), 4 * kMemory);
+  EXPECT_EQ(joined.took(), 4 * kMemory + 5 * kCycle);
+}
+
+TEST(Walker, WhoWaitsForAWalkerBeginsWhenBothAreThere) {
+  for (const Duration begins : {10 * kCycle, 4 * kMemory + 10 * kCycle}) {
+    WalkerBench bench(machine(1));
+    const VirtAddr other = kWalked + kGiB;  // of other tables but the root
+    bench.map(kWalked), bench.map(other);
+    bench.submit(kWalked);
+    const Ask& second = bench.submit(other, Access::read, false, begins);
+    bench.queue.run();
+    const Duration reads = 3 * kMemory;  // the root's entry is in its paging-structure cache by then
+    EXPECT_EQ(second.took(), std::max(begins, 4 * kMemory) + reads);
   }
 }
 
