@@ -138,14 +138,14 @@ void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address
   fetch.done_ = &done;
   fetch.next_joined_ = nullptr;
   fetch.last_joined_ = &fetch;
-  fetch.at_memory_ = std::max(queue_.now(), begins) + core_clock_.duration(std::int64_t{on.to_memory} * Clock::kSubcycles);
+  fetch.at_memory_ =
+      std::max(queue_.now(), begins) + core_clock_.duration(std::int64_t{on.to_memory} * Clock::kSubcycles);
   if (LineFetch* const first = find_in_flight(fetch.line_, cpu)) {
     ++stats_[on.count ? on.levels[on.count - 1] : kL1d].merged;
     first->last_joined_->next_joined_ = &fetch;
     first->last_joined_ = &fetch;
     return;
   }
-  for (std::uint32_t i = 0; i < on.count; ++i) array(on.levels[i], cpu).prefetch(fetch.line_);
   fetch.next_in_bucket_ = bucket(fetch.line_);
   bucket(fetch.line_) = &fetch;
   queue_.schedule(fetch.arrive_, fetch.at_memory_);

@@ -155,7 +155,6 @@ void Walker::read(Walk& walk) {
     if (walk.read_at > queue_.now()) return queue_.schedule(walk.begun_, walk.read_at);
     return read_memory(walk);
   }
-  caches_->prefetch(cpu_, address);
   const CacheEntry entry = config_.walk_entry == WalkEntry::l1d ? CacheEntry::l1d : CacheEntry::l2;
   const CacheHierarchy::Lookup found = caches_->access(cpu_, address, false, entry);
   if (found.level == CacheHierarchy::kMemory)
