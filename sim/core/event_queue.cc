@@ -65,7 +65,8 @@ void EventQueue::refill() {
   for (std::uint32_t n = 0; n < kNearby / 2 && !heap_.empty(); ++n) {
     const Entry first = heap_.front();
     remove_at(0);
-    std::copy_backward(near_when_.begin() + 1, near_when_.begin() + near_count_ + 1, near_when_.begin() + near_count_ + 2);
+    std::copy_backward(near_when_.begin() + 1, near_when_.begin() + near_count_ + 1,
+                       near_when_.begin() + near_count_ + 2);
     std::copy_backward(near_.begin() + 1, near_.begin() + near_count_ + 1, near_.begin() + near_count_ + 2);
     near_when_[1] = first.when, near_[1] = first.event, ++near_count_;
     first.event->place_ = Event::kNear;

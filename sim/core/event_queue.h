@@ -153,7 +153,7 @@ class EventQueue {
   std::array<Time, kNearby + 1> near_when_{kNever};
   std::array<Event*, kNearby + 1> near_{};
   std::uint32_t near_count_ = 0;  // 0 only if nothing is pending
-  std::vector<Entry> heap_;  // 4-ary min-heap
+  std::vector<Entry> heap_;       // 4-ary min-heap
   Time now_{};
   std::uint64_t next_sequence_ = 0;
   std::uint64_t events_run_ = 0;
