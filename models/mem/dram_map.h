@@ -105,7 +105,8 @@ class DramMap {
   // Each field is some bits of the line's number; channels that are no power of two, at the low end, are divided off before.
   bool is_plain_ = false;
   std::array<Place, kFields> places_{};
-  std::uint64_t odd_channels_ = 0, reciprocal_ = 0;  // 0: none; as CacheArray's
+  std::uint64_t odd_channels_ = 0;  // 0: none
+  std::uint64_t reciprocal_ = 0;    // of them: exact while line * channels < 2^64, as CacheArray::set_of()
 };
 
 }  // namespace collapsar

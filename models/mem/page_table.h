@@ -126,13 +126,6 @@ class PageTable {
     return {&pmd.child[i]->entries[index(va, 1)], PageSize::k4K};
   }
 
-  // Lets the host bring in what lookup() will read last. Changes nothing.
-  void prefetch(VirtAddr va) const {
-    const Upper* const pmd = table_of<2>(va);
-    if (const Table* const ptes = pmd ? pmd->child[index(va, 2)] : nullptr)
-      __builtin_prefetch(&ptes->entries[index(va, 1)]);
-  }
-
   // --- the kernel's view ---
   Pte* pmd(VirtAddr va) const {  // nullptr: upper level absent
     Upper* table = table_of<2>(va);
@@ -146,6 +139,8 @@ class PageTable {
     Table* table = live_pte_table(va);
     return table ? &table->entries[index(va, 1)] : nullptr;
   }
+  // Lets the host bring in the PTE. Changes nothing.
+  void prefetch(VirtAddr va) const { __builtin_prefetch(pte(va)); }
   bool pmd_is_table(VirtAddr va) const { return live_pte_table(va) != nullptr; }
   bool pmd_is_huge(VirtAddr va) const {
     const Pte* e = pmd(va);

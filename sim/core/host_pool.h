@@ -44,6 +44,7 @@ class HostPool {
   };
   // ours: a few objects are no waste for a small process, and the most are those of one huge page of the host.
   static constexpr std::size_t kFewest = 4, kMost = HostPages<Room>::kHugePage / sizeof(Room);
+  static_assert(kFewest <= kMost);
 
   Room* fresh_room() {
     if (next_ == end_) {
