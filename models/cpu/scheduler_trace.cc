@@ -119,9 +119,7 @@ bool Scheduler::is_repeated(const TraceItem& item) const {
 // The user half of an address space ends at 2^47 with 4 levels of page table and at 2^56 with 5.
 void Scheduler::refuse_beyond_user_space(const TraceRun& run) const {
   const std::uint64_t end = 1ULL << (replay_.levels == 5 ? 56 : 47);
-  std::uint64_t highest = 0;
-  for (const Record& r : run.records) highest = std::max(highest, r.va);
-  if (highest < end - kPageBytes * 2) return;
+  if (run.reach < end) return;
   for (const Record& r : run.records)
     if (r.va >= end || r.size > end - r.va)
       throw TraceError(

@@ -48,6 +48,7 @@ struct TraceRun {
   std::span<const Record> records;
   // Stamps (from the start of the trace) of the first record and of the end of the run; record i is interpolated.
   std::int64_t begin_ns = 0, end_ns = 0;
+  std::uint64_t reach = ~0ULL;          // no byte of its records lies above; where nobody has looked, it says nothing
   std::shared_ptr<const void> storage;  // keeps `records` alive
 };
 

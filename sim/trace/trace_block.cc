@@ -14,7 +14,6 @@ namespace {
 constexpr std::uint8_t kEscape = 255;    // code of a shape that is written out
 constexpr std::size_t kMaxShapes = 255;  // codes 0 to 254
 constexpr std::uint8_t kShapeCodes = 0, kShapeOne = 1, kShapePlanes = 2;
-constexpr std::uint32_t kChunk = 1024;  // references decoded, then hashed, while they are in the L1 cache
 
 // The second word of a Record: everything but the address. Little-endian, in the order of the struct.
 std::uint64_t shape_of(const Record& r) {
@@ -182,42 +181,79 @@ Shapes read_shapes(ByteReader& in, std::uint32_t n) {
   return shapes;
 }
 
-void join_by_planes(ByteReader& in, const Planes& addresses, const Planes& shapes, std::size_t n, Record* out) {
+// Writes out the shapes of some references, and adds those to the hash. Returns that; what is given stays in registers.
+ContentHash put_escapes(std::span<const Escape> escapes, Record* records, std::size_t first, std::size_t count,
+                        ContentHash hash) {
+  for (const Escape& e : escapes) records[e.position] = record_of(records[e.position].va, e.shape);
+  hash.add({records + first, count});
+  return hash;
+}
+
+std::uint64_t join_by_codes(const Planes& addresses, const Shapes& shapes, std::size_t n, Record* out,
+                            ContentHash& hash_of_all) {
+  ContentHash hash = hash_of_all;
+  std::array<std::uint64_t, 256> spread;
+  std::transform(shapes.of_code.begin(), shapes.of_code.end(), spread.begin(), ContentHash::spread);
+  const Escape *escape = shapes.escapes.data(), *const end = escape + shapes.escapes.size();
+  std::size_t next_escape = escape != end ? escape->position : n;
+  const std::uint64_t reach = join_records(
+      addresses, shapes.codes, shapes.of_code.data(), n,
+      out, [&](std::size_t i, std::size_t count) __attribute__((always_inline)) {
+        if (i + count > next_escape) [[unlikely]] {
+          const Escape* const first = escape;
+          while (escape != end && escape->position < i + count) ++escape;
+          next_escape = escape != end ? escape->position : n;
+          hash = put_escapes({first, escape}, out, i, count, hash);
+          return;
+        }
+#pragma GCC unroll 16
+        for (std::size_t k = i; k < i + count; ++k) hash.add(out[k].va, spread[shapes.codes[k]]);
+      });
+  hash_of_all = hash;
+  return reach;
+}
+
+std::uint64_t join_by_one_shape(const Planes& addresses, std::uint64_t shape, std::size_t n, Record* out,
+                                ContentHash& hash_of_all) {
+  ContentHash hash = hash_of_all;
+  const std::uint64_t spread = ContentHash::spread(shape);
+  const std::uint64_t reach = join_records_of_one_shape(
+      addresses, shape, n, out, [&](std::size_t i, std::size_t count) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+        for (std::size_t k = i; k < i + count; ++k) hash.add(out[k].va, spread);
+      });
+  hash_of_all = hash;
+  return reach;
+}
+
+std::uint64_t join_by_planes(ByteReader& in, Planes addresses, Planes shapes, std::size_t n, Record* out,
+                             ContentHash& hash) {
+  constexpr std::size_t kChunk = 1024;  // references that are taken apart in the L1 cache
   std::array<std::uint64_t, kChunk> va, shape;
-  join_planes(addresses, n, va.data());
-  join_planes(shapes, n, shape.data());
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!is_shape(shape[i])) in.fail("a reference has an unknown kind or flag, or size 0");
-    out[i] = record_of(va[i], shape[i]);
-  }
-}
-
-void advance(Planes& planes, std::size_t n) {
-  for (unsigned p = 0; p < 8; ++p) planes.at[p] += planes.step[p] * n;
-}
-
-void read_records(ByteReader& in, std::uint32_t n, Record* records, ContentHash* hash) {
-  Planes addresses = read_planes(in, n);
-  Shapes shapes = read_shapes(in, n);
-  std::size_t escape = 0;
-  for (std::uint32_t from = 0; from < n; from += kChunk) {
-    const std::uint32_t count = std::min(kChunk, n - from);
-    Record* out = records + from;
-    if (shapes.mode == kShapeOne) {
-      join_records_of_one_shape(addresses, shapes.of_code[0], count, out);
-    } else if (shapes.mode == kShapeCodes) {
-      join_records(addresses, shapes.codes + from, shapes.of_code.data(), count, out);
-      for (; escape < shapes.escapes.size() && shapes.escapes[escape].position < from + count; ++escape) {
-        Record& r = records[shapes.escapes[escape].position];
-        r = record_of(r.va, shapes.escapes[escape].shape);
-      }
-    } else {
-      join_by_planes(in, addresses, shapes.planes, count, out);
-      advance(shapes.planes, count);
+  Reach reach;
+  for (std::size_t from = 0; from < n; from += kChunk) {
+    const std::size_t count = std::min(kChunk, n - from);
+    join_planes(addresses, count, va.data());
+    join_planes(shapes, count, shape.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!is_shape(shape[i])) in.fail("a reference has an unknown kind or flag, or size 0");
+      out[from + i] = record_of(va[i], shape[i]);
+      reach.add(va[i]);
     }
-    advance(addresses, count);
-    if (hash) hash->add({out, count});
+    hash.add({out + from, count});
+    for (Planes* const planes : {&addresses, &shapes})
+      for (unsigned p = 0; p < 8; ++p) planes->at[p] += planes->step[p] * count;
   }
+  return reach.bits();
+}
+
+// Returns the reach of the references.
+std::uint64_t read_records(ByteReader& in, std::uint32_t n, Record* records, ContentHash& hash) {
+  const Planes addresses = read_planes(in, n);
+  const Shapes shapes = read_shapes(in, n);
+  if (shapes.mode == kShapeOne) return join_by_one_shape(addresses, shapes.of_code[0], n, records, hash);
+  if (shapes.mode == kShapeCodes) return join_by_codes(addresses, shapes, n, records, hash);
+  return join_by_planes(in, addresses, shapes.planes, n, records, hash);
 }
 
 std::uint32_t read_position(ByteReader& in, std::uint32_t last, bool first, std::uint32_t n) {
@@ -296,11 +332,11 @@ void encode_block(const BlockFrame& frame, std::span<const Record> records, Byte
 }
 
 BlockFrame decode_block(std::span<const std::uint8_t> bytes, std::uint64_t first_reference, Record* records,
-                        ContentHash* hash) {
+                        ContentHash& hash) {
   ByteReader in(bytes);
   BlockFrame frame;
   frame.references = static_cast<std::uint32_t>(in.at_most(kBlockReferences, "number of references"));
-  if (frame.references > 0) read_records(in, frame.references, records, hash);
+  if (frame.references > 0) frame.reach = read_records(in, frame.references, records, hash);
   read_threads(in, frame);
   read_segments(in, frame);
   read_events(in, first_reference, frame);

@@ -48,6 +48,7 @@ struct BlockEvent {  // before reference `position` of the block; position = num
 // Everything of a block but its references.
 struct BlockFrame {
   std::uint32_t references = 0;
+  std::uint64_t reach = 0;             // no reference lies above; of a block that was decoded
   std::vector<ThreadStart> threads;    // first at position 0 if there are references; ascending
   std::vector<StampSegment> segments;  // the same; empty if all stamps are 0
   std::vector<BlockEvent> events;      // in order; positions ascend
@@ -58,9 +59,8 @@ TraceEvent decode_event(ByteReader& in);
 
 void encode_block(const BlockFrame& frame, std::span<const Record> records, ByteWriter& out);
 // Checks everything; throws Malformed. `records` has room for kBlockReferences. Events get indices from
-// `first_reference`. The references (not the rest) are added to `hash`, if there is one, while they are warm in the
-// cache.
+// `first_reference`. The references (not the rest) are added to `hash`.
 BlockFrame decode_block(std::span<const std::uint8_t> bytes, std::uint64_t first_reference, Record* records,
-                        ContentHash* hash);
+                        ContentHash& hash);
 
 }  // namespace collapsar

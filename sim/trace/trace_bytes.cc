@@ -6,34 +6,14 @@
 
 namespace collapsar {
 
-namespace {
-
-// Odd constants with well-mixed bits: 2^64 over the golden ratio, and the second prime of xxHash (Yann Collet).
-constexpr std::uint64_t kMixShape = 0x9E3779B97F4A7C15ULL;
-constexpr std::uint64_t kMixLane = 0xC2B2AE3D27D4EB4FULL;
-
-std::uint64_t mix(std::uint64_t lane, const Record& record) {
-  std::uint64_t words[2];
-  std::memcpy(words, &record, sizeof words);
-  return std::rotl(lane ^ words[0] ^ (words[1] * kMixShape), 29) * kMixLane;
-}
-
-}  // namespace
-
 void ContentHash::add(std::span<const Record> records) {
-  std::size_t i = 0;
-  for (; i < records.size() && (records_ + i) % 4 != 0; ++i)
-    lanes_[(records_ + i) % 4] = mix(lanes_[(records_ + i) % 4], records[i]);
-  std::uint64_t a = lanes_[0], b = lanes_[1], c = lanes_[2], d = lanes_[3];
-  for (; i + 4 <= records.size(); i += 4) {
-    a = mix(a, records[i]);
-    b = mix(b, records[i + 1]);
-    c = mix(c, records[i + 2]);
-    d = mix(d, records[i + 3]);
+  ContentHash hash = *this;  // in registers
+  for (const Record& record : records) {
+    std::uint64_t words[2];
+    std::memcpy(words, &record, sizeof words);
+    hash.add(words[0], spread(words[1]));
   }
-  lanes_[0] = a, lanes_[1] = b, lanes_[2] = c, lanes_[3] = d;
-  for (; i < records.size(); ++i) lanes_[(records_ + i) % 4] = mix(lanes_[(records_ + i) % 4], records[i]);
-  records_ += records.size();
+  *this = hash;
 }
 
 void ContentHash::add(const TraceEvent& event) {
@@ -53,7 +33,7 @@ void ContentHash::add_thread(std::uint64_t index, std::uint32_t pid, std::uint32
 
 std::uint64_t ContentHash::value() const {
   ByteWriter all;
-  for (const std::uint64_t lane : lanes_) all.u64(lane);
+  for (std::size_t lane = 0; lane < lanes_.size(); ++lane) all.u64(lanes_[(lane - records_) % lanes_.size()]);
   all.u64(records_), all.u64(others_);
   return fnv1a(all.bytes);
 }

@@ -6,6 +6,7 @@
 // Source:      traces/README.md, "Numbers" and "Checks".
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -111,14 +112,24 @@ inline std::uint64_t fnv1a(std::span<const std::uint8_t> bytes, std::uint64_t ha
 class ContentHash {
  public:
   void add(std::span<const Record> records);
+  // One record in two parts: its address, and what spread() makes of its second word.
+  void add(std::uint64_t va, std::uint64_t spread_shape) {
+    const std::uint64_t lane = std::rotl(lanes_[0] ^ va ^ spread_shape, 29) * kMixLane;
+    lanes_ = {lanes_[1], lanes_[2], lanes_[3], lane};
+    ++records_;
+  }
+  static std::uint64_t spread(std::uint64_t shape) { return shape * kMixShape; }
   void add(const TraceEvent& event);                                           // with its index
   void add_thread(std::uint64_t index, std::uint32_t pid, std::uint32_t tid);  // from reference `index` on
   std::uint64_t value() const;
   std::string text() const;  // 16 hexadecimal digits
 
  private:
-  // Four lanes, taken in turn, so that the multiplications of neighbours overlap.
-  std::uint64_t lanes_[4] = {1, 2, 3, 4};
+  // Odd constants with well-mixed bits: 2^64 over the golden ratio, and the second prime of xxHash (Yann Collet).
+  static constexpr std::uint64_t kMixShape = 0x9E3779B97F4A7C15ULL, kMixLane = 0xC2B2AE3D27D4EB4FULL;
+
+  // Four lanes, so that the multiplications of neighbours overlap. They turn: the first is that of the next record.
+  std::array<std::uint64_t, 4> lanes_ = {1, 2, 3, 4};
   std::uint64_t records_ = 0;
   std::uint64_t others_ = 0xcbf29ce484222325ULL;  // events and thread changes: FNV-1a of their encoding
 };

@@ -177,7 +177,7 @@ void CtrReader::decode(std::size_t block) {
   records_.reset();
   records_ = pool_.take();
   try {
-    frame_ = decode_block(payload_, entry.first_reference, records_->data(), dropped_before_ == 0 ? &hash_ : nullptr);
+    frame_ = decode_block(payload_, entry.first_reference, records_->data(), hash_);
   } catch (const Malformed& m) {
     fail_block(block, fmt::format("at byte {} of its unpacked data: {}", m.offset, m.what));
   }
@@ -203,6 +203,7 @@ TraceRun CtrReader::take_run() {
   }
   run.first_index = first_reference_ + position_;
   run.records = {records_->data() + position_, end - position_};
+  run.reach = frame_.reach;
   run.storage = records_;
   position_ = end;
   if (!has_thread_ || run.pid != pid_ || run.tid != tid_) hash_.add_thread(run.first_index, run.pid, run.tid);

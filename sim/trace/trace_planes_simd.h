@@ -53,11 +53,13 @@ struct WidePlanes {
 // pairs[k] = words i + 2k and i + 2k + 1.
 inline void join_16(const WidePlanes& planes, std::size_t i, __m128i pairs[8]) {
   __m128i half[8];  // 16-bit pieces: [2q] of words 0-7 and [2q + 1] of words 8-15, planes 2q and 2q + 1
+#pragma GCC unroll 4
   for (unsigned q = 0; q < 4; ++q) {
     const __m128i low = planes.load(2 * q, i), high = planes.load(2 * q + 1, i);
     half[2 * q] = _mm_unpacklo_epi8(low, high);
     half[2 * q + 1] = _mm_unpackhi_epi8(low, high);
   }
+#pragma GCC unroll 2
   for (unsigned side = 0; side < 2; ++side) {
     const __m128i a = half[side], b = half[side + 2], c = half[side + 4], d = half[side + 6];
     const __m128i ab0 = _mm_unpacklo_epi16(a, b), ab1 = _mm_unpackhi_epi16(a, b);
@@ -88,33 +90,77 @@ inline void join_planes(const Planes& planes, std::size_t n, std::uint64_t* out)
   for (; i + kJoinStep <= n; i += kJoinStep) {
     __m128i pairs[8];
     join_16(wide, i, pairs);
+#pragma GCC unroll 8
     for (unsigned k = 0; k < 8; ++k) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i + 2 * k), pairs[k]);
   }
 #endif
   for (; i < n; ++i) out[i] = join_word(planes, i);
 }
 
-// Records whose second words are shapes[codes[i]].
-inline void join_records(const Planes& planes, const std::uint8_t* codes, const std::uint64_t* shapes, std::size_t n,
-                         Record* out) {
+// Where references end: no reference made by a pass lies above `bits`, which are those of every address and of what is 64 KiB
+// behind it.
+class Reach {
+ public:
+  void add(std::uint64_t va) { bits_ |= va | (va + kLongest); }
+  std::uint64_t bits() const {
+#if defined(__SSE2__)
+    std::uint64_t lanes[2];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lanes), wide_);
+    return bits_ | lanes[0] | lanes[1];
+#else
+    return bits_;
+#endif
+  }
+#if defined(__SSE2__)
+  void add(__m128i pair) {
+    wide_ = _mm_or_si128(wide_, _mm_or_si128(pair, _mm_add_epi64(pair, _mm_set1_epi64x(kLongest))));
+  }
+#endif
+
+ private:
+  static constexpr std::uint64_t kLongest = 0xffff;  // bytes of a reference
+  std::uint64_t bits_ = 0;
+#if defined(__SSE2__)
+  __m128i wide_ = _mm_setzero_si128();
+#endif
+};
+
+// Records whose second words are shapes[codes[i]]. Calls done(i, count) when records i to i + count are there; count is 1 or
+// kJoinStep. Returns their reach.
+template <class Done>
+inline std::uint64_t join_records(const Planes& planes, const std::uint8_t* codes, const std::uint64_t* shapes,
+                                  std::size_t n, Record* out, Done&& done) {
+  Reach reach;
   std::size_t i = 0;
 #if defined(__SSE2__)
   const WidePlanes wide(planes);
   for (; i + kJoinStep <= n; i += kJoinStep) {
     __m128i pairs[8];
     join_16(wide, i, pairs);
+#pragma GCC unroll 8
     for (unsigned k = 0; k < 8; ++k) {
       const std::uint8_t* code = codes + i + 2 * k;
       const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(shapes + code[0]));
       const __m128i second = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(shapes + code[1]));
       store_records(pairs[k], _mm_unpacklo_epi64(first, second), out + i + 2 * k);
+      reach.add(pairs[k]);
     }
+    done(i, kJoinStep);
   }
 #endif
-  for (; i < n; ++i) store_record(join_word(planes, i), shapes[codes[i]], out + i);
+  for (; i < n; ++i) {
+    const std::uint64_t va = join_word(planes, i);
+    store_record(va, shapes[codes[i]], out + i);
+    reach.add(va);
+    done(i, std::size_t{1});
+  }
+  return reach.bits();
 }
 
-inline void join_records_of_one_shape(const Planes& planes, std::uint64_t shape, std::size_t n, Record* out) {
+template <class Done>
+inline std::uint64_t join_records_of_one_shape(const Planes& planes, std::uint64_t shape, std::size_t n, Record* out,
+                                               Done&& done) {
+  Reach reach;
   std::size_t i = 0;
 #if defined(__SSE2__)
   const WidePlanes wide(planes);
@@ -122,10 +168,18 @@ inline void join_records_of_one_shape(const Planes& planes, std::uint64_t shape,
   for (; i + kJoinStep <= n; i += kJoinStep) {
     __m128i pairs[8];
     join_16(wide, i, pairs);
-    for (unsigned k = 0; k < 8; ++k) store_records(pairs[k], shapes, out + i + 2 * k);
+#pragma GCC unroll 8
+    for (unsigned k = 0; k < 8; ++k) store_records(pairs[k], shapes, out + i + 2 * k), reach.add(pairs[k]);
+    done(i, kJoinStep);
   }
 #endif
-  for (; i < n; ++i) store_record(join_word(planes, i), shape, out + i);
+  for (; i < n; ++i) {
+    const std::uint64_t va = join_word(planes, i);
+    store_record(va, shape, out + i);
+    reach.add(va);
+    done(i, std::size_t{1});
+  }
+  return reach.bits();
 }
 
 // What a plane of codes holds: the largest code but 255, and how often 255.

@@ -36,7 +36,8 @@ void append(ByteWriter& out, const std::vector<std::uint8_t>& bytes) { out.raw(b
 // As many references and events as a block says, for the index.
 void count(Bytes block, CtrIndexEntry& entry, TraceInfo& info) {
   static std::vector<Record> records(kBlockReferences);
-  const BlockFrame frame = decode_block(block, entry.first_reference, records.data(), nullptr);
+  ContentHash unused;
+  const BlockFrame frame = decode_block(block, entry.first_reference, records.data(), unused);
   entry.references = frame.references, entry.has_events = !frame.events.empty();
   info.references += frame.references, info.events += frame.events.size();
 }

@@ -43,7 +43,7 @@ TEST_P(BlockOf, ManyShapesComesBack) {
     const Block block = make_block(references, GetParam());
     std::vector<Record> records(kBlockReferences);
     ContentHash read, written;
-    const BlockFrame frame = decode_block(block.bytes(), 0, records.data(), &read);
+    const BlockFrame frame = decode_block(block.bytes(), 0, records.data(), read);
     records.resize(references);
     EXPECT_TRUE(records == block.records);
     EXPECT_EQ(frame.threads, block.frame.threads);
@@ -55,11 +55,36 @@ TEST_P(BlockOf, ManyShapesComesBack) {
   }
 }
 
+// Not tight, but sure: nothing lies above; and of records far below 2^47 it says so.
+TEST_P(BlockOf, ManyShapesSaysHowFarTheyReach) {
+  Random random(3, "test");
+  for (const std::uint32_t references : {6u, 16u, 33u, 2000u}) {
+    Block block = make_block(references, GetParam());
+    for (const std::uint64_t end : {1ULL << 47, 1ULL << 56}) {
+      for (Record& r : block.records) r.va = random.below(end - 0x20000), r.size = 0xffff;
+      const auto reach_of = [&] {
+        std::vector<Record> records(kBlockReferences);
+        ContentHash unused;
+        return decode_block(block.bytes(), 0, records.data(), unused).reach;
+      };
+      const std::uint64_t reach = reach_of();
+      EXPECT_LT(reach, end);
+      for (const Record& r : block.records) EXPECT_GE(reach, r.va + r.size - 1);
+      Record& last = block.records[random.below(references)];
+      last.va = end - 1, last.size = 2;
+      EXPECT_GE(reach_of(), end);
+      last.va = ~0ULL;
+      EXPECT_GE(reach_of(), end);
+    }
+  }
+}
+
 // Behind the checksums nothing is trusted either: whatever the bytes, an answer or Malformed.
 TEST_P(BlockOf, ManyShapesSurvivesAnyChange) {
   Random random(1, "test");
   const std::vector<std::uint8_t> whole = make_block(40, GetParam()).bytes();
   std::vector<Record> records(kBlockReferences);
+  ContentHash unused;
   for (int i = 0; i < 20000; ++i) {
     std::vector<std::uint8_t> bytes = whole;
     for (std::uint64_t changes = 1 + random.below(3); changes > 0; --changes) {
@@ -67,7 +92,7 @@ TEST_P(BlockOf, ManyShapesSurvivesAnyChange) {
     }
     if (random.below(4) == 0) bytes.resize(random.below(bytes.size()));
     try {
-      EXPECT_LE(decode_block(bytes, 0, records.data(), nullptr).references, kBlockReferences);
+      EXPECT_LE(decode_block(bytes, 0, records.data(), unused).references, kBlockReferences);
     } catch (const Malformed& m) {
       EXPECT_FALSE(m.what.empty());
       EXPECT_LE(m.offset, bytes.size());
