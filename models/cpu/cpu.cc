@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/cpu/cpu_slot.h"
 
@@ -40,6 +41,8 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
   build_store_buffer();
   if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
   if (config.dependence == Dependence::all) dependence_always_ = 1;
+  for (unsigned kind = 0; kind < CpuStats{}.refs_by.size(); ++kind)
+    mmu.set_way(kind, RefKind(kind) == RefKind::fetch, is_write(RefKind(kind)));
   if (caches) l1_latency_ = std::int64_t{caches->l1d_latency()} * Clock::kSubcycles, has_l1i_ = caches->has_level(0);
 }
 
@@ -88,6 +91,7 @@ void Cpu::request_stop() {
 
 CpuStats Cpu::stats() const {
   CpuStats stats = stats_;
+  for (unsigned kind = 0; kind < stats.refs_by.size(); ++kind) stats.refs_by[kind] += mmu_.way(kind).hits();
   if (!work_) return stats;
   const std::int64_t now = std::max(here(), now_subcycles());
   stats.busy_subcycles += now - on_since_ - idle_ - idle_in_wait(now);
@@ -163,24 +167,29 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
   const bool crosses = (r.va & (kUnit - 1)) + r.size > kUnit;
   if (crosses || depends(r)) [[unlikely]]
     return false;
+  Mmu::Way& way = mmu_.way(unsigned(r.kind));
+  Tlb::Hit hit = way.lookup({r.va}, mmu_.space_in_keys());
   const bool is_fetch = r.kind == RefKind::fetch, writes = is_write(r.kind);
-  const Tlb::Hit hit = mmu_.find_l1({r.va}, is_fetch, writes);
   if (!hit) [[unlikely]] {
-    if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start)) return true;
-    l1_look_ = L1Look::missed;
-    return false;
-  }
-  if (writes && !Mmu::is_write_ready(hit.leaf())) [[unlikely]]
-    return false;
-  if (kCaches && is_fetch && has_l1i_) return false;
-  if (kCaches && !is_fetch) {
-    const PhysAddr pa = Mmu::physical(hit.leaf(), hit.size, {r.va});
-    if (!caches_->hit_l1d(id_, pa, writes)) [[unlikely]] {
-      l1_look_ = L1Look::translated, translated_ = pa, translated_size_ = hit.size;
+    hit = mmu_.find_l1({r.va}, is_fetch, writes);
+    if (!hit) {
+      if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start))
+        return ++stats_.refs_by[unsigned(r.kind)], true;
+      l1_look_ = L1Look::missed;
       return false;
     }
   }
-  mmu_.count_l1_hits(is_fetch, hit.size, 1);
+  if (!way.allows(hit.leaf())) [[unlikely]]
+    return false;
+  if (kCaches && is_fetch && has_l1i_) return false;
+  if (kCaches && !is_fetch) {
+    const PhysAddr pa = Mmu::physical(hit.leaf(), hit.size(), {r.va});
+    if (!caches_->hit_l1d(id_, pa, writes)) [[unlikely]] {
+      l1_look_ = L1Look::translated, translated_ = pa, translated_size_ = hit.size();
+      return false;
+    }
+  }
+  way.count(hit);
   return true;
 }
 
@@ -188,36 +197,55 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
 // simply hit, and would start at `start`.
 template <bool kCaches, Cpu::Style kStyle>
 Cpu::Stop Cpu::run_hits(std::int64_t& start) {
+  // Records fetched ahead, four host lines: the host's own prefetcher comes too late for a loop as short as this.
+  constexpr std::ptrdiff_t kAhead = 16;
   Work& work = *work_;
   l1_look_ = L1Look::none;
-  const std::int64_t limit = horizon(), floor = floor_;
+  const std::int64_t limit = horizon(), cpi = cpi_;
   const std::int64_t quiet = kStyle == Style::paced ? quiet_from() : 0;
-  const std::uint64_t portion_end = kStyle == Style::portions ? work.idle_given_at + portion_ : 0;
-  const Record* p = work.next;
-  std::int64_t at = at_, load_at = -1;
-  std::uint64_t instructions = work.instructions;
+  const Record *p = work.next, *const end = work.end;
+  if (p == end) return Stop::used_up;
+  // What the stream has waited for holds for the first, and so for all.
+  std::int64_t at = std::max(at_, floor_ - std::int64_t(p->instructions) * cpi), load_at = -1;
+  // Instructions before the window is full, and before a portion of idle time.
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+  std::int64_t room = std::int64_t(std::min(stall_at_, kMost) - work.instructions);
+  std::int64_t portion =
+      kStyle == Style::portions ? std::int64_t(work.idle_given_at + portion_ - work.instructions) : 0;
+  const std::int64_t whole_room = room;
   Stop why = Stop::used_up;
-  for (; p != work.end; ++p) {
+  for (; p != end; ++p) {
     const Record& r = *p;
-    const std::int64_t ready = std::max(at + std::int64_t(r.instructions) * cpi_, floor);
+    __builtin_prefetch(p + kAhead);
+    const std::int64_t ready = at + std::int64_t(r.instructions) * cpi;
     start = kStyle == Style::paced ? std::max(ready, paced_start(p)) : ready;
-    const bool is_stalled =
-        instructions + r.instructions >= stall_at_ || (kStyle == Style::portions && instructions >= portion_end);
+    const bool is_stalled = std::int64_t(r.instructions) >= room || (kStyle == Style::portions && portion <= 0);
     if (start > limit) why = Stop::not_due;
     else if (is_stalled) why = Stop::stalled;
     else if (!hits<kCaches>(r, start)) why = Stop::again;
     if (why != Stop::used_up) break;
-    ++stats_.refs_by[unsigned(r.kind)];
-    if (reads_data(r.kind)) load_at = start;
     if constexpr (kStyle == Style::paced) idle_ += std::max<std::int64_t>(0, start - std::max(ready, quiet));
-    instructions += r.instructions;
+    if (kStyle == Style::paced && reads_data(r.kind)) load_at = start;
+    room -= r.instructions;
+    if (kStyle == Style::portions) portion -= r.instructions;
     at = start;
   }
+  if (kStyle != Style::paced) load_at = start_of_last_load(p, at);
   if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
-  stats_.instructions += instructions - work.instructions;
+  work.instructions += std::uint64_t(whole_room - room), stats_.instructions += std::uint64_t(whole_room - room);
   if (p != work.next) come_to(at);
-  work.next = p, work.instructions = instructions;
+  work.next = p;
   return why;
+}
+
+// Of those from work.next to `end`, that start one right after the other, the last at `at`. -1: none of them loads.
+std::int64_t Cpu::start_of_last_load(const Record* end, std::int64_t at) const {
+  while (end != work_->next) {
+    const Record& r = *--end;
+    if (reads_data(r.kind)) return at;
+    at -= std::int64_t(r.instructions) * cpi_;
+  }
+  return -1;
 }
 
 // The same, with those between that do not simply hit. Where nothing else decides when such a one starts, run_hits() knows.

@@ -113,6 +113,7 @@ class Cpu : public InterruptSink {
   [[gnu::always_inline]] inline bool hits(const Record& r, std::int64_t start);
   template <bool kCaches, Style kStyle>
   [[gnu::always_inline]] inline Stop run_hits(std::int64_t& start);
+  std::int64_t start_of_last_load(const Record* end, std::int64_t at) const;
   template <bool kCaches, Style kStyle>
   Stop run_references_as();
   void wait_for_next();

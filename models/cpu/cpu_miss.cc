@@ -51,7 +51,7 @@ bool Cpu::issue_known(const Record& r) {
   PhysAddr pa = translated_;
   const bool has_missed_l1d = l1_look_ == L1Look::translated;
   if (has_missed_l1d) {
-    mmu_.count_l1_hits(is_fetch, translated_size_, 1);
+    mmu_.count_l1_hit(is_fetch, translated_size_);
   } else {
     bool has_missed_l1 = l1_look_ == L1Look::missed;
     const bool is_found = mmu_.find_l1_or_l2({r.va}, is_fetch, writes, has_missed_l1, pa);

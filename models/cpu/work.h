@@ -10,7 +10,7 @@
 
 namespace collapsar {
 
-constexpr bool reads_data(RefKind kind) { return kind == RefKind::load || kind == RefKind::modify; }
+constexpr bool reads_data(RefKind kind) { return is_one_of(kind, RefKind::load, RefKind::modify); }
 
 // One page's part of a reference.
 struct Piece {

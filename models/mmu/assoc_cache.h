@@ -76,10 +76,10 @@ class AssocCache {
 #endif
     return nullptr;
   }
-  // Makes the entry most recent.
-  void touch(Entry& entry) {
+  // Makes the entry most recent. `use`: of this use; greater than that of every one before.
+  void touch(Entry& entry, std::uint64_t use) {
     if (policy_ == Replacement::lru) [[likely]]
-      entry.last_use = ++uses_;
+      entry.last_use = use;
     else if (policy_ == Replacement::plru) point_away(std::uint32_t(&entry - entries_.data()));
   }
   std::span<Entry> entries() { return {entries_.data(), std::size_t{sets_} * ways_}; }
@@ -88,14 +88,14 @@ class AssocCache {
     Entry* entry;
     std::uint64_t evicted;  // the key that had to go; 0: there was room
   };
-  // Puts `key` in and makes it most recent: in a free way, else in that of the policy's victim, among the first `ways`
+  // Puts `key` in and makes it most recent (touch()): in a free way, else in that of the policy's victim, among the first `ways`
   // ways. Requires: `key` is not there.
-  Inserted insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways) {
+  Inserted insert(std::uint32_t set, std::uint64_t key, std::uint64_t value, std::uint32_t ways, std::uint64_t use) {
     const std::uint32_t way = policy_ == Replacement::lru ? oldest(set, ways) : victim(set, ways);
     Entry& entry = entries_[std::size_t{set} * ways_ + way];
     tags_[std::size_t{set} * stride_ + way] = tag_of(key);
     entry.value = value;
-    touch(entry);
+    touch(entry, use);
     return {&entry, std::exchange(entry.key, key)};
   }
   // Tags stay: find() asks the keys.
@@ -143,7 +143,6 @@ class AssocCache {
   std::uint64_t reciprocal_;  // 0: a power of two
   Replacement policy_;
   Random random_;
-  std::uint64_t uses_ = 0;
   std::vector<Entry> entries_;       // and some beyond the last set, never used, that find() may look at
   std::uint32_t stride_;             // of a set in tags_: ways, rounded up
   std::vector<std::uint16_t> tags_;  // of the keys

@@ -23,7 +23,7 @@ void Mmu::for_each_tlb(F&& f) {
 }
 
 void Mmu::set_space(AddressSpaceRoot space) {
-  SIM_ASSERT(space.asid < Tlb::kMostAsids, "address space {} has no tag", space.asid);
+  SIM_ASSERT(space.asid < TlbKey::kMostAsids, "address space {} has no tag", space.asid);
   const bool is_other = space.asid != space_.asid;
   space_ = space, tag_ = Tlb::Space(space.asid);
   if (!is_other || config_.asids) return;
@@ -31,14 +31,21 @@ void Mmu::set_space(AddressSpaceRoot space) {
   walker_.flush_all();
 }
 
+void Mmu::set_way(unsigned kind, bool is_fetch, bool is_write) {
+  Way& way = ways_[kind];
+  way.shortcut_ = l1_of(is_fetch).shortcut(is_write);
+  way.needed_ = is_write ? kWriteReady : 0;
+  way.is_fetch_ = is_fetch;
+}
+
 // --- look-ups ---
 
 L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa) {
   const Tlb::Hit hit = l1_of(is_fetch).lookup(va, tag_, is_write);
   if (!hit) return ++l1_stats(is_fetch).misses, L1Result::miss;
-  ++l1_stats(is_fetch).hits_by[unsigned(hit.size)];
+  ++l1_stats(is_fetch).hits_by[unsigned(hit.size())];
   const Pte leaf = hit.leaf();
-  pa = physical(leaf, hit.size, va);
+  pa = physical(leaf, hit.size(), va);
   if (!is_write || is_write_ready(leaf)) return L1Result::hit;
   return leaf.writable() ? L1Result::needs_dirty : L1Result::not_allowed;
 }
@@ -46,7 +53,7 @@ L1Result Mmu::lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa)
 // With the L1 miss before it, at one place: the two go together nearly always.
 void Mmu::note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
   if (observer_) observer_->l1_missed(space_.asid, va, true);
-  ++hits_beyond_l1_[is_fetch][unsigned(hit.size)];
+  ++hits_beyond_l1_[is_fetch][unsigned(hit.size())];
 }
 
 bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa) {
@@ -56,14 +63,14 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
     has_missed_l1 = !hit;
   }
   if (!hit) {
-    hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+    hit = l2_of(is_fetch).search(va, tag_, is_write);
     if (!hit || !take_l2_hit(va, is_fetch, is_write, hit)) return false;
   } else if (is_write && !is_write_ready(hit.leaf())) {
     return false;
   } else {
-    count_l1_hits(is_fetch, hit.size, 1);
+    count_l1_hit(is_fetch, hit.size());
   }
-  pa = physical(hit.leaf(), hit.size, va);
+  pa = physical(hit.leaf(), hit.size(), va);
   return true;
 }
 
@@ -76,13 +83,13 @@ bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit&
 }
 
 bool Mmu::lookup_l2(VirtAddr va, bool is_fetch, bool is_write, TlbEntry& entry) {
-  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, tag_, is_write);
   if (!hit) return count_l2_miss(va, is_fetch), false;
   if (observer_) observer_->l1_missed(space_.asid, va, true);
-  ++l2_stats(is_fetch).hits_by[unsigned(hit.size)];
-  ++l1_stats(is_fetch).misses_by[unsigned(hit.size)];  // the miss itself is counted already
-  l1_of(is_fetch).fill(va, space_.asid, {hit.leaf(), hit.size}, is_write);
-  entry = {hit.leaf(), hit.size};
+  ++l2_stats(is_fetch).hits_by[unsigned(hit.size())];
+  ++l1_stats(is_fetch).misses_by[unsigned(hit.size())];  // the miss itself is counted already
+  l1_of(is_fetch).fill(va, space_.asid, hit.content(), is_write);
+  entry = hit.content();
   return true;
 }
 
@@ -150,7 +157,7 @@ void Mmu::take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std
 }
 
 bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
-  const Tlb::Hit hit = l2_of(is_fetch).search(va, space_.asid, is_write);
+  const Tlb::Hit hit = l2_of(is_fetch).search(va, tag_, is_write);
   if (hit) {
     if (is_write && !is_write_ready(hit.leaf())) return false;
     note_hit_beyond_l1(va, is_fetch, hit);
@@ -214,6 +221,10 @@ MmuStats& Mmu::stats() {
       const std::uint64_t hits = std::exchange(hits_beyond_l1_[is_fetch][size], 0);
       l1_stats(is_fetch).misses += hits, l1_stats(is_fetch).misses_by[size] += hits;
       l2_stats(is_fetch).hits_by[size] += hits;
+      std::uint64_t of_ways = 0;
+      for (const Way& way : ways_)
+        if (way.is_fetch_ == is_fetch) of_ways += way.hits_[TlbKey::code_of(PageSize(size))];
+      l1_stats(is_fetch).hits_by[size] += of_ways - std::exchange(hits_of_ways_[is_fetch][size], of_ways);
     }
   stats_.walks = w.walks, stats_.walks_merged = w.walks_merged, stats_.walks_repeated = w.walks_repeated;
   stats_.walk_refs = w.walk_refs, stats_.cache_hits = w.cache_hits;

@@ -65,6 +65,29 @@ class Mmu {
   const AddressSpaceRoot& space() const { return space_; }
 
   // --- the hot path ---
+  // What references of one kind do, where their translations are looked for first, and how often no more was needed. The kinds
+  // are the caller's. A line of the host's cache each.
+  class alignas(64) Way {
+   public:
+    // The L1 entry, made most recent; or a miss, which may be a hit of find_l1().
+    Tlb::Hit lookup(VirtAddr va, Tlb::Space space) const { return shortcut_.lookup(va, space); }
+    // Whether it may go on with this translation: a write, without a walk.
+    bool allows(Pte leaf) const { return (leaf.bits & needed_) == needed_; }
+    void count(const Tlb::Hit& hit) { ++hits_[hit.size_code]; }
+    std::uint64_t hits() const { return hits_[1] + hits_[2] + hits_[3]; }
+
+   private:
+    friend class Mmu;
+    Tlb::Shortcut shortcut_;
+    std::uint64_t needed_ = 0;  // bits of the leaf
+    bool is_fetch_ = false;
+    std::array<std::uint64_t, kPageSizes + 1> hits_{};  // by Tlb::Hit::size_code
+  };
+  static constexpr std::size_t kWays = 6;
+  void set_way(unsigned kind, bool is_fetch, bool is_write);  // Requires: kind < kWays.
+  Way& way(unsigned kind) { return ways_[kind]; }
+  const Way& way(unsigned kind) const { return ways_[kind]; }
+  Tlb::Space space_in_keys() const { return tag_; }
   // The L1 entry, made most recent, or a miss. Not counted: the caller counts the references that need no more
   // than this, and sends the rest to lookup_l1() or, after a miss, to count_l1_miss(). Looking up twice is harmless:
   // what missed changes nothing, and what was last looked up keeps its recency.
@@ -73,9 +96,7 @@ class Mmu {
   }
   // Whether a write may go on without a walk.
   static bool is_write_ready(Pte leaf) { return (leaf.bits & kWriteReady) == kWriteReady; }
-  void count_l1_hits(bool is_fetch, PageSize size, std::uint64_t count) {
-    (is_fetch ? stats_.l1i : stats_.l1d).hits_by[unsigned(size)] += count;
-  }
+  void count_l1_hit(bool is_fetch, PageSize size) { ++l1_stats(is_fetch).hits_by[unsigned(size)]; }
   void count_l1_miss(bool is_fetch) { ++l1_stats(is_fetch).misses; }
   // One L1 look-up, counted. On hit and needs_dirty `pa` is where the reference goes.
   L1Result lookup_l1(VirtAddr va, bool is_fetch, bool is_write, PhysAddr& pa);
@@ -155,6 +176,8 @@ class Mmu {
   Walker walker_;
   WalkObserver* observer_ = nullptr;
   MmuStats stats_;
+  std::array<Way, kWays> ways_;
+  std::array<std::array<std::uint64_t, kPageSizes>, 2> hits_of_ways_{};    // [is_fetch], in stats_ already
   std::array<std::array<std::uint64_t, kPageSizes>, 2> hits_beyond_l1_{};  // [is_fetch], not in stats_ yet
   std::int64_t stall_subcycles_ = 0;
   std::int64_t walking_until_ = 0;  // fixed walks, sub-cycle

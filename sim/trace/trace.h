@@ -25,7 +25,12 @@
 namespace collapsar {
 
 enum class RefKind : std::uint8_t { fetch, load, store, modify, kernel_read, kernel_write };  // modify = load + store
-constexpr bool is_write(RefKind k) { return k == RefKind::store || k == RefKind::modify || k == RefKind::kernel_write; }
+// Whether it is one of them; without a branch.
+template <class... Kinds>
+constexpr bool is_one_of(RefKind k, Kinds... kinds) {
+  return ((1U << unsigned(kinds)) | ...) >> unsigned(k) & 1;
+}
+constexpr bool is_write(RefKind k) { return is_one_of(k, RefKind::store, RefKind::modify, RefKind::kernel_write); }
 constexpr bool is_kernel(RefKind k) { return k == RefKind::kernel_read || k == RefKind::kernel_write; }
 
 // One reference. 16 bytes, so that a block of 65,536 is 1 MiB.

@@ -12,12 +12,17 @@ AssocCache make(std::uint32_t sets, std::uint32_t ways, Replacement policy = Rep
   return AssocCache(sets, ways, policy, Random(seed, "test"));
 }
 
+std::uint64_t next_use() {
+  static std::uint64_t uses = 0;
+  return ++uses;
+}
+
 // Looks `number` up; puts it in if it is not there. Returns whether it was.
 bool use(AssocCache& cache, std::uint64_t number, std::uint32_t ways) {
   const std::uint32_t set = cache.set_of(number);
   AssocCache::Entry* const found = cache.find(set, number + 1);
-  if (found) cache.touch(*found);
-  else cache.insert(set, number + 1, 0, ways);
+  if (found) cache.touch(*found, next_use());
+  else cache.insert(set, number + 1, 0, ways, next_use());
   return found != nullptr;
 }
 
@@ -25,7 +30,7 @@ bool holds(AssocCache& cache, std::uint64_t number) { return cache.find(cache.se
 
 // Puts `number` in and tells where.
 std::size_t place_of_new(AssocCache& cache, std::uint64_t number, std::uint32_t ways) {
-  return std::size_t(cache.insert(0, number + 1, 0, ways).entry - cache.entries().data());
+  return std::size_t(cache.insert(0, number + 1, 0, ways, next_use()).entry - cache.entries().data());
 }
 
 TEST(AssocCache, AgreesWithAPlainLruListForAnyNumberOfSets) {

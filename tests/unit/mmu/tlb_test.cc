@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace collapsar {
 namespace {
 
@@ -25,7 +27,7 @@ struct Level {
   bool look_up(std::uint64_t number, PageSize size = k4K, Asid asid = 1, bool is_store = false) {
     const Tlb::Hit hit = tlb.lookup({number << page_shift(size)}, Tlb::Space(asid), is_store);
     if (!hit) return false;
-    EXPECT_EQ(hit.size, size);
+    EXPECT_EQ(hit.size(), size);
     EXPECT_EQ(hit.leaf().pfn().value, number);
     return true;
   }
@@ -43,9 +45,9 @@ struct Level {
 TEST(Tlb, FindsWhatWasFilledForAnyAddressOfThePage) {
   Level level({array({{k4K, 4}}, 16), array({{k2M, 4}}, 8), array({{k1G, 4}}, 1)});
   level.fill(7), level.fill(3, k2M), level.fill(5, k1G);
-  EXPECT_EQ(level.tlb.lookup({7 * kPageBytes + 4095}, Tlb::Space(1), false).size, k4K);
-  EXPECT_EQ(level.tlb.lookup({3 * kHugeBytes + 4096 * 77 + 5}, Tlb::Space(1), false).size, k2M);
-  EXPECT_EQ(level.tlb.lookup({5 * kGiB + 700 * kMiB}, Tlb::Space(1), true).size, k1G);
+  EXPECT_EQ(level.tlb.lookup({7 * kPageBytes + 4095}, Tlb::Space(1), false).size(), k4K);
+  EXPECT_EQ(level.tlb.lookup({3 * kHugeBytes + 4096 * 77 + 5}, Tlb::Space(1), false).size(), k2M);
+  EXPECT_EQ(level.tlb.lookup({5 * kGiB + 700 * kMiB}, Tlb::Space(1), true).size(), k1G);
   EXPECT_FALSE(level.tlb.lookup({8 * kPageBytes}, Tlb::Space(1), false));
 }
 
@@ -145,8 +147,9 @@ TEST(Tlb, FlushRangeDropsWhatOverlapsAndCounts) {
 TEST(Tlb, WhatSavesSearchesChangesNoResult) {
   const std::vector<TlbArrayConfig> arrays{array({{k4K, 3}}, 5, TlbAccess::load),
                                            array({{k4K, 2}}, 5, TlbAccess::store), array({{k2M, 3}}, 2)};
-  Level with(arrays), without(arrays);
+  Level with(arrays), without(arrays), short_cut(arrays);
   Random random(1, "pages");
+  int found_by_shortcut = 0;
   for (int i = 0; i < 100'000; ++i) {
     const bool has_large = i > 50'000;
     const PageSize size = has_large && random.below(4) == 0 ? k2M : k4K;
@@ -154,12 +157,47 @@ TEST(Tlb, WhatSavesSearchesChangesNoResult) {
     const auto asid = Asid(1 + random.below(2));
     const VirtAddr va{(size == k2M ? kGiB : 0) + (random.below(40) << page_shift(size))};
     const bool hits = bool(with.tlb.lookup(va, Tlb::Space(asid), is_store));
-    ASSERT_EQ(hits, bool(without.tlb.search(va, asid, is_store)));
-    for (Level* level : {&with, &without}) {
+    ASSERT_EQ(hits, bool(without.tlb.search(va, Tlb::Space(asid), is_store)));
+    Tlb::Hit hit = short_cut.tlb.shortcut(is_store).lookup(va, Tlb::Space(asid));
+    found_by_shortcut += bool(hit);
+    if (!hit) hit = short_cut.tlb.lookup(va, Tlb::Space(asid), is_store);
+    ASSERT_EQ(hits, bool(hit));
+    if (hit) {
+      ASSERT_EQ(hit.size(), size);
+    }
+    for (Level* level : {&with, &without, &short_cut}) {
       if (!hits) level->tlb.fill(va, asid, {Level::leaf(1), size}, is_store);
       if (i % 97 == 0) level->tlb.flush_range(asid, {va, va + 3 * kPageBytes});
     }
   }
+  EXPECT_GT(found_by_shortcut, 10'000);  // or the test shows nothing
+}
+
+// Tree-PLRU keeps more than a time for a use.
+TEST(Tlb, AShortcutFindsNothingWithoutLru) {
+  TlbArrayConfig plru = array({{k4K, 4}}, 1);
+  plru.replacement = Replacement::plru;
+  Level level({plru});
+  level.fill(7);
+  EXPECT_TRUE(level.look_up(7));
+  EXPECT_FALSE(level.tlb.shortcut(false).lookup({7 * kPageBytes}, Tlb::Space(1)));
+}
+
+TEST(TlbKey, KeepsPageSizeAndAddressSpaceApart) {
+  std::set<std::uint64_t> keys;
+  std::size_t made = 0;
+  for (const Asid asid : {0U, 1U, 1023U, 1024U, 4096U, 65535U})
+    for (const PageSize size : {k4K, k2M, k1G})
+      for (const std::uint64_t gib : {0U, 1U, 7U, (1U << 17) - 1, (1U << 26) - 1}) {
+        const std::uint64_t page = gib * kGiB,
+                            key = TlbKey::of({page + page_bytes(size) - 1}, size, TlbKey::Space(asid));
+        EXPECT_EQ(TlbKey::asid_in(key), asid);
+        EXPECT_EQ(TlbKey::size_in(key), size);
+        EXPECT_EQ(TlbKey::address_in(key).value, page);
+        EXPECT_NE(key, 0U);
+        keys.insert(key), ++made;
+      }
+  EXPECT_EQ(keys.size(), made);
 }
 
 }  // namespace
