@@ -173,7 +173,7 @@ bool Cpu::hits(const Record& r, std::int64_t start) {
   if (!hit) [[unlikely]] {
     hit = mmu_.find_l1({r.va}, is_fetch, writes);
     if (!hit) {
-      if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start))
+      if (!kCaches && mmu_.is_free() && mmu_.translate_free({r.va}, is_fetch, writes, start, ahead_of(r)))
         return ++stats_.refs_by[unsigned(r.kind)], true;
       l1_look_ = L1Look::missed;
       return false;

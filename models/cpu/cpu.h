@@ -144,6 +144,12 @@ class Cpu : public InterruptSink {
   // The stream goes on inline at this position, as a step scheduled for it would.
   void come_to(std::int64_t position) { at_ = position, due_ = std::max(due_, position); }
 
+  // Of the record whose page-table entry the host fetches while `r` of work_ walks.
+  VirtAddr ahead_of(const Record& r) const {
+    constexpr std::ptrdiff_t kTableAhead = 4;  // ours: 2, 4 and 8 do equally well (tests/bench/README.md)
+    return {(work_->end - &r > kTableAhead ? &r + kTableAhead : &r)->va};
+  }
+
   // cpu_pace.cc: idle time between references
   void plan_pace();
   std::int64_t paced_start(const Record* p) const {

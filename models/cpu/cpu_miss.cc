@@ -6,14 +6,6 @@
 
 namespace collapsar {
 
-namespace {
-
-// Records from the one that walks to that whose page-table entry the host fetches. ours: 2, 4 and 8 do equally well
-// (tests/bench/README.md).
-constexpr std::ptrdiff_t kTableAhead = 4;
-
-}  // namespace
-
 // --- one reference ---
 
 // Starts (or goes on with) the record at work.next. False: something else must happen first, and the CPU has arranged
@@ -169,7 +161,7 @@ void Cpu::look_ahead(VirtAddr now) {
   const PageTable& table = *mmu_.space().table;
   const PageTable::Leaf leaf = table.lookup(now);
   caches_->prefetch(id_, Mmu::physical(*leaf.entry, leaf.size, now));
-  if (work_->end - work_->next > kTableAhead) table.prefetch({work_->next[kTableAhead].va});
+  table.prefetch(ahead_of(*work_->next));
 }
 
 // --- translation ---

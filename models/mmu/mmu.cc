@@ -156,7 +156,7 @@ void Mmu::take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std
   walking_until_ = std::max(walking_until_, at + length);
 }
 
-bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at) {
+bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at, VirtAddr ahead) {
   const Tlb::Hit hit = l2_of(is_fetch).search(va, tag_, is_write);
   if (hit) {
     if (is_write && !is_write_ready(hit.leaf())) return false;
@@ -164,6 +164,7 @@ bool Mmu::translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t
     l1_of(is_fetch).copy(va, hit, is_write);  // find_l1() has just not found it
     return true;
   }
+  space_.table->prefetch(ahead);
   const PageTable::Leaf leaf = space_.table->lookup(va);
   if (refuses(leaf, is_fetch, is_write)) return false;
   count_l1_miss(is_fetch), count_l2_miss(va, is_fetch);

@@ -125,8 +125,9 @@ class Mmu {
   TlbEntry walk_fixed(VirtAddr va, bool is_fetch, bool is_write, bool was_miss, std::int64_t at);
   // Translations cost no time at all: TLBs are counted, nothing waits.
   bool is_free() const { return is_free_; }
-  // After a miss of find_l1(): L2, then a walk, counted. False: it would fault; nothing is counted. Requires: is_free().
-  bool translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at);
+  // After a miss of find_l1(): L2, then a walk, counted. False: it would fault; nothing is counted. Where
+  // it walks, the host fetches the page-table entry of `ahead`, too. Requires: is_free().
+  bool translate_free(VirtAddr va, bool is_fetch, bool is_write, std::int64_t at, VirtAddr ahead);
 
   // --- ideal ---
   bool ideal() const { return config_.ideal; }
