@@ -5,6 +5,8 @@
 # use, when the counts are there. Both have the same name for what they know of each other (-dumpdir, -dumpbase).
 
 set(profile_dir ${PROJECT_BINARY_DIR}/profile)
+# Without what makes copies of code for the sake of branches: all that a walk passes then fits the L1I of a host (tests/bench/README.md).
+set(collapsar_hot_options -O3 $<$<CXX_COMPILER_ID:GNU>:-fno-tracer> -fno-unroll-loops $<$<CXX_COMPILER_ID:GNU>:-fno-peel-loops>)
 set(profile_names -dumpdir ${profile_dir}/ -dumpbase hot)
 
 # collapsar_hot_code(<library> FILES <file>... USES <library>...): objects of one compilation
@@ -13,6 +15,9 @@ function(collapsar_hot_code library)
   set_source_files_properties(${ARG_FILES} PROPERTIES UNITY_GROUP hot)
   add_library(${library} OBJECT ${ARG_FILES})
   target_link_libraries(${library} PUBLIC collapsar_compiler ${ARG_USES})
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    target_compile_options(${library} PRIVATE ${collapsar_hot_options})
+  endif()
   collapsar_batches(${library} ${ARG_FILES})
 endfunction()
 
