@@ -288,25 +288,4 @@ bool Cpu::next_run() {
   return true;
 }
 
-// Lets everything under way finish. True: nothing is, and the clock stands at the CPU's position.
-bool Cpu::settle_drain() {
-  while (!is_quiet())
-    if (!wait()) return false;
-  take_idle_portion();
-  if (!arrive()) return false;
-  stop_requested_ = is_draining_ = false;
-  return true;
-}
-
-void Cpu::come_back(Time moment) {
-  due_ = at_;
-  queue_.schedule(step_, moment);
-}
-
-void Cpu::set_horizon(Time last) {
-  horizon_time_ = last;
-  const bool is_endless = last >= kNever - Duration(1);
-  horizon_ = is_endless ? kUnknown : clock_.first_not_before(last + Duration(1)) - 1;
-}
-
 }  // namespace collapsar

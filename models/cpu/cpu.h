@@ -119,7 +119,6 @@ class Cpu : public InterruptSink {
   void wait_for_next();
   bool relieve_stall();
   bool next_run();
-  bool settle_drain();
   // Brings the clock to the CPU's position. False: others are due first; the CPU comes back then.
   bool arrive() {
     at_ = here();
@@ -205,7 +204,7 @@ class Cpu : public InterruptSink {
   void to_replay(const Piece& piece, bool needs_fault);
   bool settle_replay();
 
-  // cpu_wait.cc: the misses under way, and waiting for them
+  // cpu_wait.cc: the misses under way, and waiting for them and for others
   bool has_room_for(RefKind kind) const {
     return active_.size() < config_.outstanding && (!is_buffered(kind) || has_store_room());
   }
@@ -225,6 +224,7 @@ class Cpu : public InterruptSink {
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
+  bool settle_drain();
 
   EventQueue& queue_;
   const CpuConfig& config_;
