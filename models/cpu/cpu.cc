@@ -41,7 +41,8 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
   build_store_buffer();
   if (config.dependence == Dependence::trace) dependence_mask_ = Record::kDependsOnLoad;
   if (config.dependence == Dependence::all) dependence_always_ = 1;
-  for (unsigned kind = 0; kind < CpuStats{}.refs_by.size(); ++kind)
+  static_assert(std::tuple_size_v<decltype(CpuStats::refs_by)> == Mmu::kWays);
+  for (unsigned kind = 0; kind < Mmu::kWays; ++kind)
     mmu.set_way(kind, RefKind(kind) == RefKind::fetch, is_write(RefKind(kind)));
   if (caches) l1_latency_ = std::int64_t{caches->l1d_latency()} * Clock::kSubcycles, has_l1i_ = caches->has_level(0);
 }

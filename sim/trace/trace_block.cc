@@ -1,3 +1,4 @@
+// A block, read and checked; what writes one is trace_block_write.cc.
 #include "sim/trace/trace_block.h"
 
 #include <fmt/format.h>
@@ -11,16 +12,7 @@ namespace collapsar {
 
 namespace {
 
-constexpr std::uint8_t kEscape = 255;    // code of a shape that is written out
-constexpr std::size_t kMaxShapes = 255;  // codes 0 to 254
-constexpr std::uint8_t kShapeCodes = 0, kShapeOne = 1, kShapePlanes = 2;
-
-// The second word of a Record: everything but the address. Little-endian, in the order of the struct.
-std::uint64_t shape_of(const Record& r) {
-  std::uint64_t words[2];
-  std::memcpy(words, &r, sizeof r);
-  return words[1];
-}
+// A shape is the second word of a Record: everything but the address.
 Record record_of(std::uint64_t va, std::uint64_t shape) {
   const std::uint64_t words[2] = {va, shape};
   Record r;
@@ -31,88 +23,6 @@ bool is_shape(std::uint64_t shape) {
   const Record r = record_of(0, shape);
   return r.kind <= RefKind::kernel_write && r.size > 0 && r.flags <= Record::kDependsOnLoad;
 }
-
-// --- encoding ---
-
-void encode_planes(const std::vector<std::uint64_t>& words, ByteWriter& out) {
-  std::uint64_t differs = 0;
-  for (const std::uint64_t w : words) differs |= w ^ words[0];
-  std::uint8_t varies = 0;
-  for (unsigned p = 0; p < 8; ++p) varies |= static_cast<std::uint8_t>(((differs >> (8 * p)) & 0xff ? 1 : 0) << p);
-  out.u8(varies);
-  for (unsigned p = 0; p < 8; ++p) {
-    const std::size_t count = varies >> p & 1 ? words.size() : 1;
-    const std::size_t from = out.bytes.size();
-    out.bytes.resize(from + count);
-    for (std::size_t i = 0; i < count; ++i) out.bytes[from + i] = static_cast<std::uint8_t>(words[i] >> (8 * p));
-  }
-}
-
-// Distinct shapes, most frequent first; equals in order of appearance.
-std::vector<std::uint64_t> common_shapes(std::span<const std::uint64_t> shapes) {
-  struct Seen {
-    std::uint64_t shape, count;
-  };
-  std::vector<Seen> seen;
-  ShapeNumbers places;
-  for (const std::uint64_t shape : shapes) {
-    std::uint32_t place = places.of(shape);
-    if (place == ShapeNumbers::kNone) {
-      place = static_cast<std::uint32_t>(seen.size());
-      places.set(shape, place);
-      seen.push_back({shape, 0});
-    }
-    ++seen[place].count;
-  }
-  std::stable_sort(seen.begin(), seen.end(), [](const Seen& a, const Seen& b) { return a.count > b.count; });
-  std::vector<std::uint64_t> common;
-  for (const Seen& s : seen) common.push_back(s.shape);
-  return common;
-}
-
-void encode_codes(std::span<const std::uint64_t> shapes, std::span<const std::uint64_t> common, ByteWriter& out) {
-  ShapeNumbers code_of;
-  for (std::size_t i = 0; i < common.size(); ++i) code_of.set(common[i], static_cast<std::uint32_t>(i));
-  out.u8(kShapeCodes), out.u8(static_cast<std::uint8_t>(common.size()));
-  for (const std::uint64_t shape : common) out.u64(shape);
-  ByteWriter escapes;
-  std::uint64_t last_position = 0, escaped = 0;
-  const std::size_t codes = out.bytes.size();
-  out.bytes.resize(codes + shapes.size());
-  for (std::size_t i = 0; i < shapes.size(); ++i) {
-    const std::uint32_t code = code_of.of(shapes[i]);
-    out.bytes[codes + i] = code == ShapeNumbers::kNone ? kEscape : static_cast<std::uint8_t>(code);
-    if (code != ShapeNumbers::kNone) continue;
-    escapes.varint(i - last_position), escapes.u64(shapes[i]);
-    last_position = i, ++escaped;
-  }
-  out.varint(escaped), out.raw(escapes.bytes.data(), escapes.bytes.size());
-}
-
-void encode_shapes(const std::vector<std::uint64_t>& shapes, ByteWriter& out) {
-  std::vector<std::uint64_t> common = common_shapes(shapes);
-  if (common.size() == 1) {
-    out.u8(kShapeOne), out.u64(common[0]);
-    return;
-  }
-  // An escape costs 9 bytes and a byte of code; planes rarely need more than 4 bytes per reference.
-  if (common.size() > kMaxShapes) {
-    std::vector<std::uint64_t> kept(common.begin(), common.begin() + kMaxShapes), sorted = kept;
-    std::sort(sorted.begin(), sorted.end());
-    const auto escapes = std::count_if(shapes.begin(), shapes.end(), [&](std::uint64_t s) {
-      return !std::binary_search(sorted.begin(), sorted.end(), s);
-    });
-    if (static_cast<std::size_t>(escapes) > shapes.size() / 4) {
-      out.u8(kShapePlanes);
-      encode_planes(shapes, out);
-      return;
-    }
-    common = kept;
-  }
-  encode_codes(shapes, common, out);
-}
-
-// --- decoding ---
 
 Planes read_planes(ByteReader& in, std::size_t n) {
   Planes planes;
@@ -169,6 +79,8 @@ Shapes read_shapes(ByteReader& in, std::uint32_t n) {
   Shapes shapes;
   shapes.mode = in.u8();
   if (shapes.mode == kShapeOne) {
+    static constexpr std::array<std::uint8_t, kBlockReferences> kAllFirst{};
+    shapes.codes = kAllFirst.data();
     shapes.of_code[0] = in.u64();
     if (!is_shape(shapes.of_code[0])) in.fail("a reference has an unknown kind or flag, or size 0");
   } else if (shapes.mode == kShapeCodes) {
@@ -213,19 +125,6 @@ std::uint64_t join_by_codes(const Planes& addresses, const Shapes& shapes, std::
   return reach;
 }
 
-std::uint64_t join_by_one_shape(const Planes& addresses, std::uint64_t shape, std::size_t n, Record* out,
-                                ContentHash& hash_of_all) {
-  ContentHash hash = hash_of_all;
-  const std::uint64_t spread = ContentHash::spread(shape);
-  const std::uint64_t reach = join_records_of_one_shape(
-      addresses, shape, n, out, [&](std::size_t i, std::size_t count) __attribute__((always_inline)) {
-#pragma GCC unroll 16
-        for (std::size_t k = i; k < i + count; ++k) hash.add(out[k].va, spread);
-      });
-  hash_of_all = hash;
-  return reach;
-}
-
 std::uint64_t join_by_planes(ByteReader& in, Planes addresses, Planes shapes, std::size_t n, Record* out,
                              ContentHash& hash) {
   constexpr std::size_t kChunk = 1024;  // references that are taken apart in the L1 cache
@@ -251,9 +150,8 @@ std::uint64_t join_by_planes(ByteReader& in, Planes addresses, Planes shapes, st
 std::uint64_t read_records(ByteReader& in, std::uint32_t n, Record* records, ContentHash& hash) {
   const Planes addresses = read_planes(in, n);
   const Shapes shapes = read_shapes(in, n);
-  if (shapes.mode == kShapeOne) return join_by_one_shape(addresses, shapes.of_code[0], n, records, hash);
-  if (shapes.mode == kShapeCodes) return join_by_codes(addresses, shapes, n, records, hash);
-  return join_by_planes(in, addresses, shapes.planes, n, records, hash);
+  if (shapes.mode == kShapePlanes) return join_by_planes(in, addresses, shapes.planes, n, records, hash);
+  return join_by_codes(addresses, shapes, n, records, hash);
 }
 
 std::uint32_t read_position(ByteReader& in, std::uint32_t last, bool first, std::uint32_t n) {
@@ -278,10 +176,6 @@ void read_threads(ByteReader& in, BlockFrame& frame) {
 std::int64_t plus(std::int64_t a, std::int64_t b) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
 }
-std::int64_t minus(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
-}
-
 void read_segments(ByteReader& in, BlockFrame& frame) {
   const std::uint64_t count = in.at_most(frame.references, "number of stamp segments");
   frame.segments.reserve(count);
@@ -305,31 +199,6 @@ void read_events(ByteReader& in, std::uint64_t first_reference, BlockFrame& fram
 }
 
 }  // namespace
-
-void encode_block(const BlockFrame& frame, std::span<const Record> records, ByteWriter& out) {
-  out.varint(frame.references);
-  if (frame.references > 0) {
-    std::vector<std::uint64_t> words(records.size());
-    std::transform(records.begin(), records.end(), words.begin(), [](const Record& r) { return r.va; });
-    encode_planes(words, out);
-    std::transform(records.begin(), records.end(), words.begin(), shape_of);
-    encode_shapes(words, out);
-  }
-  out.varint(frame.threads.size());
-  std::uint32_t at = 0;
-  for (const ThreadStart& t : frame.threads)
-    out.varint(t.position - at), out.varint(t.pid), out.varint(t.tid), at = t.position;
-  out.varint(frame.segments.size());
-  std::int64_t last = 0;
-  at = 0;
-  for (const StampSegment& s : frame.segments) {
-    out.varint(s.position - at), out.zigzag(minus(s.begin_ns, last)), out.zigzag(minus(s.end_ns, s.begin_ns));
-    at = s.position, last = s.end_ns;
-  }
-  out.varint(frame.events.size());
-  at = 0;
-  for (const BlockEvent& e : frame.events) out.varint(e.position - at), encode_event(e.event, out), at = e.position;
-}
 
 BlockFrame decode_block(std::span<const std::uint8_t> bytes, std::uint64_t first_reference, Record* records,
                         ContentHash& hash) {

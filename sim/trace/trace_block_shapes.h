@@ -2,10 +2,16 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <unordered_map>
 
 namespace collapsar {
+
+inline constexpr std::uint8_t kEscape = 255;    // code of a shape that is written out
+inline constexpr std::size_t kMaxShapes = 255;  // codes 0 to 254
+inline constexpr std::uint8_t kShapeCodes = 0, kShapeOne = 1,
+                              kShapePlanes = 2;  // how the shapes of a block are written
 
 // A block has few, but neighbours differ: a small table remembers the last answers of the map.
 class ShapeNumbers {

@@ -157,31 +157,6 @@ inline std::uint64_t join_records(const Planes& planes, const std::uint8_t* code
   return reach.bits();
 }
 
-template <class Done>
-inline std::uint64_t join_records_of_one_shape(const Planes& planes, std::uint64_t shape, std::size_t n, Record* out,
-                                               Done&& done) {
-  Reach reach;
-  std::size_t i = 0;
-#if defined(__SSE2__)
-  const WidePlanes wide(planes);
-  const __m128i shapes = _mm_set1_epi64x(static_cast<long long>(shape));
-  for (; i + kJoinStep <= n; i += kJoinStep) {
-    __m128i pairs[8];
-    join_16(wide, i, pairs);
-#pragma GCC unroll 8
-    for (unsigned k = 0; k < 8; ++k) store_records(pairs[k], shapes, out + i + 2 * k), reach.add(pairs[k]);
-    done(i, kJoinStep);
-  }
-#endif
-  for (; i < n; ++i) {
-    const std::uint64_t va = join_word(planes, i);
-    store_record(va, shape, out + i);
-    reach.add(va);
-    done(i, std::size_t{1});
-  }
-  return reach.bits();
-}
-
 // What a plane of codes holds: the largest code but 255, and how often 255.
 struct CodeCensus {
   std::size_t largest = 0, escapes = 0;
