@@ -21,6 +21,11 @@ void validate_level(const char* name, const CacheLevelConfig& level) {
         fmt::format("{}.size: {} sets, expected at most {}", name, level.size.value / set_bytes, kMostSets));
   if (level.replacement == CacheReplacement::plru && !std::has_single_bit(level.ways))
     throw std::invalid_argument(fmt::format("{}.ways: found {}, expected a power of two with plru", name, level.ways));
+  if (level.replacement == CacheReplacement::adaptive && level.size.value / set_bytes < CacheArray::kLeaders)
+    throw std::invalid_argument(fmt::format("{}.size: {} sets, expected at least {} with adaptive, whose sets compare",
+                                            name, level.size.value / set_bytes, CacheArray::kLeaders));
+  if (!(level.cold_share >= 0 && level.cold_share <= 1))
+    throw std::invalid_argument(fmt::format("{}.cold_share: found {}, expected 0 to 1", name, level.cold_share));
 }
 
 }  // namespace
@@ -38,23 +43,27 @@ void CachesConfig::validate() const {
 // ---- CacheHierarchy: levels
 
 CacheHierarchy::CacheHierarchy(EventQueue& queue, Dram& dram, const CachesConfig& config, std::uint32_t cpus,
-                               Clock core_clock)
+                               Clock core_clock, std::uint64_t seed)
     : queue_(queue),
       dram_(dram),
       core_clock_(core_clock),
       cpus_(cpus),
       shares_last_level_(config.l3 && config.l3->shared) {
-  if (config.l1i) build_level(kL1i, *config.l1i, cpus);
-  build_level(kL1d, config.l1d, cpus);
-  if (config.l2) build_level(kL2, *config.l2, cpus);
-  if (config.l3) build_level(kL3, *config.l3, config.l3->shared ? 1 : cpus);
+  if (config.l1i) build_level(kL1i, *config.l1i, cpus, seed);
+  build_level(kL1d, config.l1d, cpus, seed);
+  if (config.l2) build_level(kL2, *config.l2, cpus, seed);
+  if (config.l3) build_level(kL3, *config.l3, config.l3->shared ? 1 : cpus, seed);
   for (const CacheEntry entry : {CacheEntry::l1d, CacheEntry::l1i, CacheEntry::l2})
     paths_[static_cast<std::size_t>(entry)] = path_from(entry);
 }
 
-void CacheHierarchy::build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances) {
+void CacheHierarchy::build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances,
+                                 std::uint64_t seed) {
   const std::uint64_t sets = config.size.value / (kLineBytes * config.ways);
-  arrays_[level].assign(instances, CacheArray(sets, config.ways, config.replacement));
+  arrays_[level].reserve(instances);
+  for (std::uint32_t i = 0; i < instances; ++i)
+    arrays_[level].emplace_back(sets, config.ways, config.replacement,
+                                ColdLines{config.cold_share, Random(seed, fmt::format("caches.{}.{}", level, i))});
   first_array_[level] = arrays_[level].data();
   own_array_[level] = instances == 1 ? 0 : ~0U;
   latency_[level] = config.latency;

@@ -1,7 +1,7 @@
 // CacheHierarchy: the cache levels of all CPUs in front of Dram, shared by data and page-table lines.
 //
 // Models:      private L1I (optional), L1D and L2 per CPU, one L3 (shared or per CPU); set-associative, write-back,
-//              write-allocate, LRU or tree-PLRU, inclusive or not; misses to the same line merge; lines are filled when
+//              write-allocate, four replacement policies (CacheArray), inclusive or not; misses to the same line merge; lines are filled when
 //              their data arrives.
 // Policy:      what an upper level evicts goes one level down if it is dirty and is dropped if not; a fill from memory
 //              fills every level. Only an `inclusive` level takes its victims out above.
@@ -32,6 +32,7 @@ struct CacheLevelConfig {
   bool shared = false;        // one for all CPUs (L3)
   bool inclusive = false;     // evicting a line here evicts it above
   CacheReplacement replacement = CacheReplacement::lru;
+  double cold_share = ColdLines{}.share;  // adaptive: see there
   template <class V>
   void describe(V& v) {
     v("size", size, "bytes");
@@ -39,7 +40,9 @@ struct CacheLevelConfig {
     v("latency", latency, "core cycles, total, when a load finds its line here");
     v("shared", shared, "one cache for all CPUs");
     v("inclusive", inclusive, "holds every line of the levels above");
-    v("replacement", replacement, "lru | plru");
+    v("replacement", replacement, "lru | plru | qlru | adaptive");
+    v("cold_share", cold_share,
+      "adaptive: of new lines, those that come in as the first to leave, where that misses less; 0 to 1");
   }
 };
 
@@ -112,8 +115,9 @@ class CacheHierarchy {
     std::uint32_t latency;  // core cycles until the data is there, or until the miss reaches the memory controller
   };
 
-  // Requires: config.validate() passes.
-  CacheHierarchy(EventQueue& queue, Dram& dram, const CachesConfig& config, std::uint32_t cpus, Clock core_clock);
+  // `seed`: of the streams of adaptive caches. Requires: config.validate() passes.
+  CacheHierarchy(EventQueue& queue, Dram& dram, const CachesConfig& config, std::uint32_t cpus, Clock core_clock,
+                 std::uint64_t seed = 0);
   CacheHierarchy(const CacheHierarchy&) = delete;
   CacheHierarchy& operator=(const CacheHierarchy&) = delete;
 
@@ -160,7 +164,7 @@ class CacheHierarchy {
     std::uint32_t to_memory = 0;  // core cycles: latency of the last level
   };
 
-  void build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t cpus);
+  void build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances, std::uint64_t seed);
   Path path_from(CacheEntry entry) const;
   Lookup access(const Path& on, std::uint32_t from, std::uint32_t cpu, std::uint64_t line, bool write);
   CacheArray& array(std::uint32_t level, std::uint32_t cpu) { return first_array_[level][cpu & own_array_[level]]; }

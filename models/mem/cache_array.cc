@@ -7,23 +7,25 @@
 
 namespace collapsar {
 
-CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement)
+CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement, ColdLines cold)
     : sets_(sets),
       reciprocal_(std::has_single_bit(sets) ? 0 : ~0ULL / sets + 1),
       all_ways_(~0ULL >> (kMostWays - ways)),
       set_bytes_(align_up(std::size_t{4} * ways + align_up(ways, 16), kLineBytes)),
       ways_(ways),
       tag_shift_(unsigned(std::bit_width(sets)) - 1),
-      is_lru_(replacement == CacheReplacement::lru) {
+      is_lru_(replacement == CacheReplacement::lru),
+      replacement_(replacement),
+      cold_(cold) {
   sets_at_.resize(sets * set_bytes_);
   for (std::uint64_t i = 0; i < sets; ++i) {
     std::byte* const set = set_number(i);
     std::fill_n(tags_of(set), ways, kEmpty);
     std::uint8_t* const states = states_of(set);
     std::fill_n(states, align_up(ways, 16), kNoWay);
-    for (std::uint32_t way = 0; way < ways; ++way) states[way] = std::uint8_t(2 * way);
+    for (std::uint32_t way = 0; way < ways; ++way) states[way] = has_two_bits() ? kCold : std::uint8_t(2 * way);
   }
-  if (!is_lru_) trees_.assign(sets, 0);
+  if (replacement == CacheReplacement::plru) trees_.assign(sets, 0);
 }
 
 // The one line of the set among those that share `tag`.
@@ -79,7 +81,7 @@ CacheArray::Victim CacheArray::insert(std::uint64_t index, std::uint64_t line, b
   SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
              line * kLineBytes, sets_);
   std::byte* const set = set_number(index);
-  const Replaced replaced = is_lru_ ? replace_oldest(states_of(set), dirty) : replace_pointed_at(index, dirty);
+  const Replaced replaced = is_lru_ ? replace_oldest(states_of(set), dirty) : replace(index, dirty);
   const std::uint32_t tag = std::exchange(tags_of(set)[replaced.way], tag_of(line));
   if (tag == kEmpty) return {kNoLine, false};
   return {line_of(index, tag), replaced.was_dirty};
@@ -93,30 +95,10 @@ CacheArray::Removed CacheArray::remove(std::uint64_t line) {
   tags_of(set)[removed] = kEmpty;
   std::uint8_t* const states = states_of(set);
   const std::uint8_t state = states[removed];
-  for (std::uint32_t way = 0; way < ways_; ++way)
+  for (std::uint32_t way = 0; way < ways_ && is_lru_; ++way)
     if (states[way] > (state | kDirty)) states[way] = std::uint8_t(states[way] - 2);
-  states[removed] = age_of_oldest();
+  states[removed] = has_two_bits() ? kCold : age_of_oldest();
   return state & kDirty ? Removed::dirty : Removed::clean;
-}
-
-void CacheArray::point_away(std::uint64_t set, std::uint32_t way) {
-  std::uint32_t node = 1;
-  for (std::uint32_t half = ways_ / 2; half > 0; half /= 2) {
-    const bool upper = (way & half) != 0;
-    const std::uint64_t bit = 1ULL << node;
-    trees_[set] = upper ? trees_[set] & ~bit : trees_[set] | bit;
-    node = 2 * node + upper;
-  }
-}
-
-// Tree-PLRU: an empty way if there is one.
-CacheArray::Replaced CacheArray::replace_pointed_at(std::uint64_t set, bool dirty) {
-  const std::uint64_t empty = ways_with(set_number(set), kEmpty);
-  std::uint32_t node = 1;
-  while (node < ways_) node = 2 * node + ((trees_[set] >> node) & 1);
-  const std::uint32_t way = empty ? std::uint32_t(std::countr_zero(empty)) : node - ways_;
-  point_away(set, way);
-  return {way, bool(std::exchange(states_of(set_number(set))[way], dirty) & kDirty)};
 }
 
 }  // namespace collapsar

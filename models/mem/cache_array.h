@@ -1,8 +1,11 @@
 // CacheArray: the tags of one cache, sets x ways, with a replacement policy.
 //
-// Models:      LRU or tree-PLRU; any number of sets; a dirty mark for each way.
+// Models:      LRU, tree-PLRU, or ages of two bits (qlru), also with sets that duel over the age of new lines (adaptive); any
+//              number of sets; a dirty mark for each way.
 // Time:        none of its own; CacheHierarchy adds the latency of the level.
 // Owns:        tags and ages. Knows nothing of levels.
+// Source:      qlru: QLRU_H00_M1_R0_U1 of Abel and Reineke, "nanoBench", ISPASS 2020, found in an Ice Lake's L2 and, adaptive, in
+//              its L3 (uops.info/cache.html); sets that duel: Qureshi et al., "Adaptive Insertion Policies", ISCA 2007.
 //
 // Hot path:    a hit compares all ways of the set at once, without a branch for each; a use of the most recent way writes
 //              nothing, another moves the ages of the set at once. A set lies in whole cache lines of the host: in one with
@@ -23,14 +26,24 @@
 
 #include "sim/core/config.h"
 #include "sim/core/host_pages.h"
+#include "sim/core/random.h"
 
 namespace collapsar {
 
-enum class CacheReplacement : std::uint8_t { lru, plru };
+enum class CacheReplacement : std::uint8_t { lru, plru, qlru, adaptive };
 template <>
 struct EnumNames<CacheReplacement> {
-  static constexpr std::array<std::pair<std::string_view, CacheReplacement>, 2> names{
-      {{"lru", CacheReplacement::lru}, {"plru", CacheReplacement::plru}}};
+  static constexpr std::array<std::pair<std::string_view, CacheReplacement>, 4> names{
+      {{"lru", CacheReplacement::lru},
+       {"plru", CacheReplacement::plru},
+       {"qlru", CacheReplacement::qlru},
+       {"adaptive", CacheReplacement::adaptive}}};
+};
+
+// Of an adaptive cache: the lines that come in as those that leave first.
+struct ColdLines {
+  double share = 15.0 / 16;  // of new lines; all but one of 16 in the random policies of nanoBench's simulator (MR31)
+  Random random{0, "cold lines"};
 };
 
 class CacheArray {
@@ -46,7 +59,9 @@ class CacheArray {
     bool dirty;
   };
 
-  CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement);
+  static constexpr std::uint64_t kLeaders = 33;  // adaptive: of so many sets one is always warm, and one always cold
+
+  CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement replacement, ColdLines cold = {});
 
   // Whether `line` is here; if so it becomes most recent, and dirty if `write`.
   bool touch(std::uint64_t line, bool write) {
@@ -70,7 +85,9 @@ class CacheArray {
 
  private:
   static constexpr std::uint32_t kEmpty = ~0U;
-  static constexpr std::uint8_t kDirty = 1;    // in a state, below the age
+  static constexpr std::uint8_t kDirty = 1;  // in a state, below the age
+  static constexpr std::uint8_t kHot = 0, kWarm = 2,
+                                kCold = 6;     // ages of two bits: of a line that was hit, of a new one, of what leaves
   static constexpr std::uint8_t kNoWay = 127;  // the state of what is no way of the set: older than all
   static_assert(2 * (kMostWays - 1) + kDirty <= kNoWay, "ages compare as signed bytes");
   __extension__ typedef unsigned __int128 Wide;
@@ -85,8 +102,8 @@ class CacheArray {
   std::uint32_t tag_of(std::uint64_t line) const { return static_cast<std::uint32_t>(line >> tag_shift_); }
   std::uint64_t line_of(std::uint64_t set, std::uint32_t tag) const;
 
-  // A set: its tags, then a state for each way: its age, 0 to ways - 1, each once, and whether it is dirty. An empty way is
-  // older than all that are not (LRU).
+  // A set: its tags, then a state for each way: its age, and whether it is dirty. LRU: ages are 0 to ways - 1, each once; an empty
+  // way is older than all that are not. qlru and adaptive: 0 to 3.
   std::byte* set_number(std::uint64_t index) { return sets_at_.data() + index * set_bytes_; }
   const std::byte* set_number(std::uint64_t index) const { return sets_at_.data() + index * set_bytes_; }
   std::byte* set_at(std::uint64_t line) { return set_number(set_of(line)); }
@@ -97,6 +114,7 @@ class CacheArray {
   }
 
   std::uint8_t age_of_oldest() const { return std::uint8_t(2 * (ways_ - 1)); }
+  bool has_two_bits() const { return replacement_ >= CacheReplacement::qlru; }
 
 #ifdef __SSE2__
   static __m128i in_each_byte(std::uint8_t value) { return _mm_set1_epi32(static_cast<int>(value * 0x01010101U)); }
@@ -130,7 +148,7 @@ class CacheArray {
     if (is_lru_ && state > kDirty) [[likely]]
       return make_youngest(states, state & ~kDirty, dirty);
     if (write) states[way] = state | kDirty;
-    if (!is_lru_) point_away(index, way);
+    if (!is_lru_) renew(index, way);
   }
   // The way of this age becomes the youngest, dirty or not, and those that were younger a step older. No state is written by
   // itself: the host would wait for that before it reads all of them.
@@ -153,13 +171,19 @@ class CacheArray {
 #endif
   }
   Victim insert(std::uint64_t index, std::uint64_t line, bool dirty);
+  void renew(std::uint64_t set, std::uint32_t way);
   void point_away(std::uint64_t set, std::uint32_t way);
+  void age_others(std::uint8_t* states, std::uint32_t way) const;
+  std::uint8_t age_of_new(std::uint64_t set);
+  bool comes_in_cold(std::uint64_t set);
   struct Replaced {
     std::uint32_t way;
     bool was_dirty;
   };
   [[gnu::always_inline]] inline Replaced replace_oldest(std::uint8_t* states, bool dirty) const;
+  Replaced replace(std::uint64_t set, bool dirty);
   Replaced replace_pointed_at(std::uint64_t set, bool dirty);
+  Replaced replace_coldest(std::uint64_t set, bool dirty);
 
   std::vector<std::byte, HostPages<std::byte>> sets_at_;
   std::vector<std::uint64_t> trees_;  // PLRU, by set: bit n is node n, root 1; it points to the older half
@@ -170,6 +194,10 @@ class CacheArray {
   std::uint32_t ways_;
   unsigned tag_shift_;
   bool is_lru_;
+  CacheReplacement replacement_;
+  std::int32_t cold_votes_ =
+      0;  // adaptive: misses of warm leaders less those of cold ones; above 0 the others are cold
+  ColdLines cold_;
 };
 
 }  // namespace collapsar

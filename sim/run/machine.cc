@@ -29,7 +29,7 @@ Machine::Machine(const ExperimentConfig& config, TraceSource& source, MachineSwi
       swap_(queue_, config_.swap, config_.seed),
       shootdown_(shootdown_costs(config_.kernel.costs)),
       scheduler_(queue_, config_.cpu, replay_of(config_), source, config_.kernel.costs.context_switch) {
-  if (config_.caches) caches_.emplace(queue_, dram_, *config_.caches, config_.cpu.count, clock_);
+  if (config_.caches) caches_.emplace(queue_, dram_, *config_.caches, config_.cpu.count, clock_, config_.seed);
   CacheHierarchy* caches = caches_ ? &*caches_ : nullptr;
   for (CpuId id = 0; id < config_.cpu.count; ++id) {
     mmus_.push_back(std::make_unique<Mmu>(queue_, config_.mmu, id, caches, dram_, clock_, config_.seed));

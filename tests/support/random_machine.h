@@ -89,8 +89,9 @@ class RandomMachine {
   CachesConfig caches() {
     CachesConfig c;
     c.l1d = {Bytes{2 * kKiB}, 2, 4, false, false, CacheReplacement::lru};
-    c.l2 = CacheLevelConfig{Bytes{8 * kKiB}, 4, 14, false, false, CacheReplacement::lru};
+    c.l2 = CacheLevelConfig{Bytes{8 * kKiB}, 4, 14, false, false, CacheReplacement(number(0, 2))};
     c.l3 = CacheLevelConfig{Bytes{48 * kKiB}, 12, 50, true, chance(50), CacheReplacement::lru};
+    c.l3->replacement = chance(50) ? CacheReplacement::lru : CacheReplacement(number(2, 3));
     if (chance(30)) c.l1i = c.l1d;
     return c;
   }
