@@ -1,4 +1,4 @@
-// The marks of configs/validation are met but for those listed here, and README.md shows what the program prints.
+// The marks of configs/validation are met, and README.md shows what the program prints.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -42,27 +42,12 @@ std::string readme() {
   return text.str();
 }
 
-// What is known to miss its mark, and why stands in the file's head. A mark that is met again is to be taken out.
-const std::vector<std::string> kKnownMisses = {"missed: chase-latency: Core i9-12900K, 8 MiB, L3",
-                                               "missed: random-reads: one read, 4 KiB against 2 MiB pages"};
-
-std::vector<std::string> missed_in(const std::string& text) {
-  std::vector<std::string> missed;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("missed: ")) missed.push_back(line);
-  return missed;
-}
-
 class ValidationPage : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ValidationPage, MeetsItsMarksAndStandsInTheReadme) {
   const Outcome outcome = validate(GetParam());
-  std::vector<std::string> expected;
-  for (const std::string& miss : kKnownMisses)
-    if (miss.starts_with("missed: " + GetParam() + ": ")) expected.push_back(miss);
-  EXPECT_EQ(missed_in(outcome.text), expected) << outcome.text;
-  EXPECT_EQ(outcome.status, expected.empty() ? 0 : 1) << outcome.text;
+  EXPECT_EQ(outcome.text.find("missed: "), std::string::npos) << outcome.text;
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
   const std::string table = outcome.text.substr(0, outcome.text.find("\n\n") + 1);
   EXPECT_NE(readme().find(table), std::string::npos) << "README.md shows another table than\n" << table;
 }
