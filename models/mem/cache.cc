@@ -157,7 +157,9 @@ void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address
   }
   fetch.next_in_bucket_ = bucket(fetch.line_);
   bucket(fetch.line_) = &fetch;
-  queue_.schedule(fetch.arrive_, fetch.at_memory_);
+  fetch.request_.address = {fetch.line_ << kLineShift};
+  fetch.request_.done = &fetch.filled_;
+  dram_.submit(fetch.request_, fetch.at_memory_);
 }
 
 // Fetches of two CPUs meet only in a level that both use.
@@ -165,12 +167,6 @@ LineFetch* CacheHierarchy::find_in_flight(std::uint64_t line, std::uint32_t cpu)
   LineFetch* fetch = bucket(line);
   while (fetch && !(fetch->line_ == line && (shares_last_level_ || fetch->cpu_ == cpu))) fetch = fetch->next_in_bucket_;
   return fetch;
-}
-
-void CacheHierarchy::arrived(LineFetch& fetch) {
-  fetch.request_.address = {fetch.line_ << kLineShift};
-  fetch.request_.done = &fetch.filled_;
-  dram_.submit(fetch.request_);
 }
 
 void CacheHierarchy::finish(LineFetch& first) {
@@ -222,7 +218,6 @@ void CacheHierarchy::mark_filled(const LineFetch& fetch) {
 }
 
 LineFetch::LineFetch() = default;
-void LineFetch::arrive() { caches_->arrived(*this); }
 void LineFetch::filled() { caches_->finish(*this); }
 
 }  // namespace collapsar

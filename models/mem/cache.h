@@ -89,7 +89,6 @@ class LineFetch {
 
  private:
   friend class CacheHierarchy;
-  void arrive();  // the miss is at the memory controller
   void filled();  // the data is there
 
   CacheHierarchy* caches_ = nullptr;
@@ -103,7 +102,6 @@ class LineFetch {
   LineFetch* next_in_bucket_ = nullptr;
   LineFetch* next_joined_ = nullptr;  // later fetches of the same line, in order
   LineFetch* last_joined_ = nullptr;
-  Event arrive_ = event<&LineFetch::arrive>(this, "cache.miss", Phase::completion);
   Event filled_ = event<&LineFetch::filled>(this, "cache.fill", Phase::completion);
 };
 
@@ -178,7 +176,6 @@ class CacheHierarchy {
     return in_flight_[(line ^ line / kBuckets ^ line / (kBuckets * kBuckets)) % kBuckets];
   }
   LineFetch* find_in_flight(std::uint64_t line, std::uint32_t cpu);
-  void arrived(LineFetch& fetch);
   void finish(LineFetch& first);
   Time answer_time(const LineFetch& fetch, const LineFetch& first) const;
   bool can_answer_here(const LineFetch& first) const;

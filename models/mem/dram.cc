@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <limits>
+#include <utility>
 
 #include "models/mem/dram_channel.h"
 #include "models/mem/dram_map.h"
@@ -19,7 +20,7 @@ constexpr unsigned kLineShift = 6;
 struct Dram::Impl {
   Impl(Dram& dram, const DramConfig& config);
   DramPart& new_part(DramRequest* request, const DramMap::Location& location, PhysAddr address, bool is_write);
-  void submit_line(DramRequest* request, PhysAddr address, bool is_write);
+  void submit_line(DramRequest* request, PhysAddr address, bool is_write, Time arrives);
   void submit_bulk(DramRequest& request);
 
   Dram& dram;
@@ -42,7 +43,7 @@ DramPart& Dram::Impl::new_part(DramRequest* request, const DramMap::Location& lo
   DramPart& part = *free_parts;
   free_parts = part.next;
   part.request = request;
-  part.row = location.row, part.line = address.value >> kLineShift, part.age = next_age;
+  part.row = location.row, part.line = address.value >> kLineShift, part.age = 0;
   part.bank = location.bank, part.lines = 1;
   part.is_write = is_write, part.outcome = DramPart::Outcome::none;
   return part;
@@ -69,16 +70,18 @@ void Dram::Impl::submit_bulk(DramRequest& request) {
   }
   request.parts_left = std::uint32_t(parts);
   const Cycle now = dram.timing_.cycle_not_before(dram.queue_.now());
-  for (std::size_t k = 0; k < parts; ++k) channels[targets[k].channel].accept(*targets[k].part, now);
-  for (std::size_t k = 0; k < parts; ++k) channels[targets[k].channel].work(now);
+  ++next_age;
+  for (std::size_t k = 0; k < parts; ++k) {
+    targets[k].part->age = next_age, targets[k].part->arrives = now;
+    channels[targets[k].channel].announce(*targets[k].part);
+  }
 }
 
-void Dram::Impl::submit_line(DramRequest* request, PhysAddr address, bool is_write) {
+void Dram::Impl::submit_line(DramRequest* request, PhysAddr address, bool is_write, Time arrives) {
   const DramMap::Location location = map.locate(address);
-  const Cycle now = dram.timing_.cycle_not_before(dram.queue_.now());
-  DramChannel& channel = channels[location.channel];
-  channel.accept(new_part(request, location, address, is_write), now);
-  channel.work(now);
+  DramPart& part = new_part(request, location, address, is_write);
+  part.arrives = dram.timing_.cycle_not_before(arrives);
+  channels[location.channel].announce(part);
 }
 
 void Dram::part_served(DramPart& part, std::int64_t data_end) {
@@ -96,7 +99,31 @@ void Dram::part_served(DramPart& part, std::int64_t data_end) {
 void Dram::answer(DramRequest& request) {
   ++stats_.completed;
   if (request.lines == 1 && !request.is_write) stats_.latency.add(request.finished - request.submitted);
-  if (request.done) queue_.schedule(*request.done, request.finished);
+  if (!request.done) return;
+  const bool is_due = answers_here_ && request.finished == queue_.now();
+  if (is_due && !due_) {
+    due_ = request.done;
+    return;
+  }
+  if (is_due) queue_.schedule(*std::exchange(due_, nullptr), request.finished);  // several: in order
+  queue_.schedule(*request.done, request.finished);
+}
+
+Dram::AnswersHere::~AnswersHere() {
+  dram_.answers_here_ = false;
+  Event* const due = std::exchange(dram_.due_, nullptr);
+  if (!due) return;
+  EventQueue& queue = dram_.queue_;
+  if (queue.is_next(due->phase())) queue.run_here(*due);
+  else queue.schedule(*due, queue.now());
+}
+
+std::uint64_t Dram::next_age() { return ++impl_->next_age; }
+
+void Dram::catch_up() {
+  if (!impl_) return;
+  const Cycle now = timing_.cycle_not_before(queue_.now());
+  for (DramChannel& channel : impl_->channels) channel.catch_up(now);
 }
 
 Dram::Dram(EventQueue& queue, const DramConfig& config)
@@ -108,20 +135,19 @@ Dram::Dram(EventQueue& queue, const DramConfig& config)
 
 Dram::~Dram() = default;
 
-void Dram::submit(DramRequest& request) {
+void Dram::submit(DramRequest& request, Time arrives) {
   SIM_ASSERT(request.lines > 0 && ((request.address.value & (kPageBytes - 1)) >> kLineShift) + request.lines <= 64,
              "request of {} lines at {:#x} leaves its frame", request.lines, request.address.value);
   ++stats_.submitted;
   (request.is_write ? stats_.writes : stats_.reads) += request.lines;
-  request.submitted = request.finished = queue_.now();
+  request.submitted = request.finished = std::max(arrives, queue_.now());
   if (ideal_) {
     request.finished += *ideal_;
     return answer(request);
   }
-  ++impl_->next_age;
   if (request.lines > 1) return impl_->submit_bulk(request);
   request.parts_left = 1;
-  impl_->submit_line(&request, request.address, request.is_write);
+  impl_->submit_line(&request, request.address, request.is_write, request.submitted);
 }
 
 void Dram::post_write(PhysAddr address) {
@@ -131,8 +157,7 @@ void Dram::post_write(PhysAddr address) {
     ++stats_.completed;
     return;
   }
-  ++impl_->next_age;
-  impl_->submit_line(nullptr, address, true);
+  impl_->submit_line(nullptr, address, true, queue_.now());
 }
 
 void Dram::log_commands(std::vector<std::vector<DramCommandRecord>>& logs) {

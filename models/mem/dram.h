@@ -44,7 +44,8 @@ class Dram {
   Dram(const Dram&) = delete;
   Dram& operator=(const Dram&) = delete;
   ~Dram();
-  void submit(DramRequest& request);
+  // `arrives`: when it reaches the controller; not before now, and now for more than one line.
+  void submit(DramRequest& request, Time arrives = kTimeZero);
   // A write of one line that nobody waits for (dirty line written back).
   void post_write(PhysAddr address);
   // Unloaded read of a closed bank: controller + tRCD + tCL + burst (or `ideal`).
@@ -57,8 +58,12 @@ class Dram {
     (is_write ? stats_.writes : stats_.reads) += pages * (kPageBytes / 64);
   }
   const DramTiming& timing() const { return timing_; }
-  DramStats& stats() { return stats_; }
-  // Requests whose completion moment is not fixed yet.
+  // As of now.
+  DramStats& stats() { return catch_up(), stats_; }
+  // Submitted until now; to look at them changes nothing.
+  std::uint64_t lines_read() const { return stats_.reads; }
+  std::uint64_t lines_written() const { return stats_.writes; }
+  // Requests whose completion moment is not fixed yet, as far as the channels have been asked.
   std::uint64_t in_flight() const { return stats_.submitted - stats_.completed; }
   // Requests that queues and banks hold, counted one by one: what in_flight() must be.
   std::uint64_t held() const;
@@ -68,6 +73,19 @@ class Dram {
  private:
   friend class DramChannel;
   struct Impl;  // address map, channels, the parts of requests
+  // While it lives, an answer due now waits for its end and is given there, without the agenda. The last in an event's handler.
+  class AnswersHere {
+   public:
+    explicit AnswersHere(Dram& dram) : dram_(dram) { dram_.answers_here_ = true; }
+    AnswersHere(const AnswersHere&) = delete;
+    AnswersHere& operator=(const AnswersHere&) = delete;
+    ~AnswersHere();
+
+   private:
+    Dram& dram_;
+  };
+  std::uint64_t next_age();
+  void catch_up();
   // The last data of `part` is on the bus until clock edge `data_end`.
   void part_served(DramPart& part, std::int64_t data_end);
   void answer(DramRequest& request);
@@ -77,6 +95,8 @@ class Dram {
   std::optional<Duration> ideal_;
   DramTiming timing_;
   DramStats stats_;
+  bool answers_here_ = false;
+  Event* due_ = nullptr;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -19,7 +19,8 @@ DramChannel::DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing
       config_(config),
       alternates_groups_(alternates_groups),
       gates_(timing, config.ranks),
-      banks_(gates_.banks()) {
+      banks_(gates_.banks()),
+      column_to_answer_(std::min(t_.cl, t_.cwl) + t_.burst + Cycle{config_.controller_latency}) {
   for (std::uint32_t i = 0; i < banks_.size(); ++i) banks_[i].number = i;
   if (config.refresh == DramRefresh::none) return;
   for (std::uint32_t rank = 0; rank < config.ranks; ++rank)
@@ -29,8 +30,8 @@ DramChannel::DramChannel(Dram& dram, EventQueue& queue, const DramTiming& timing
 
 // ---- Who is next
 
+// Takes `part` in, or lets it wait outside while its queue is full.
 void DramChannel::accept(DramPart& part, Cycle now) {
-  if (now >= next_refresh_) refresh(now);
   const QueueName q = queue_of(part);
   if (q == kWaited && forward(part, now)) return;
   const std::uint32_t room = q == kWaited ? config_.queue : config_.write_queue;
@@ -44,7 +45,7 @@ bool DramChannel::forward(DramPart& part, Cycle now) {
   for (const DramPart* p = banks_[part.bank].waiting[kPosted].parts.head; p; p = p->next)
     if (p->line == part.line) {
       ++dram_.stats_.forwarded;
-      dram_.part_served(part, now);
+      dram_.part_served(part, now + (config_.controller_latency == 0));  // at the earliest in the next cycle
       return true;
     }
   return false;
@@ -77,19 +78,8 @@ void DramChannel::weigh(Bank& bank, QueueName arrived, Cycle now) {
     return;
   }
   choice.at = std::max({choice.at, now, command_free_});
+  soonest_answer_ = std::min(soonest_answer_, answer_after(choice));
   if (choice.at < planned_.at || (choice.at == planned_.at && choice.rank() < planned_.rank())) planned_ = choice;
-}
-
-void DramChannel::work(Cycle now) {
-  if (now >= next_refresh_) refresh(now);
-  for (;;) {
-    if (!is_planned_) plan(now);
-    if (planned_.at > now) break;
-    is_planned_ = false;
-    issue(planned_, now);
-  }
-  const bool has_work = held_[kWaited] + held_[kPosted] > 0;
-  sleep(has_work ? std::min(planned_.at, next_refresh_) : kNoCycle);
 }
 
 // The first of all banks. Its parts stay in registers: put together for each bank, they would be written and read again.
@@ -99,9 +89,11 @@ void DramChannel::plan(Cycle now) {
   Cycle at = kNoCycle;
   std::uint64_t rank = ~0ULL;  // at one cycle: columns before rows, then the oldest
   Bank* best = nullptr;
+  soonest_answer_ = kNoCycle;
   for (Bank* bank : busy_[serving_]) {
     const Choice choice = of_bank(*bank);
     const Cycle soonest = std::max(choice.at, floor);
+    soonest_answer_ = std::min(soonest_answer_, soonest - choice.at + answer_after(choice));
     const std::uint64_t its_rank = choice.rank();
     if (soonest > at || (soonest == at && its_rank > rank)) continue;
     at = soonest, rank = its_rank, best = bank;
@@ -128,6 +120,13 @@ DramChannel::Choice DramChannel::of_bank(Bank& bank) const {
   if (waiting.hit && (waiting.hit == oldest || bank.passed < config_.hit_limit))
     return {gates_.earliest_column(state, waiting.hit->is_write), Step::column, &bank, waiting.hit};
   return {gates_.earliest_precharge(state), Step::row, &bank, oldest};
+}
+
+// If nothing comes between.
+DramChannel::Cycle DramChannel::answer_after(const Choice& choice) const {
+  Cycle answer = choice.at + column_to_answer_;
+  if (choice.step == Step::row) answer += t_.rcd + (gates_.bank(choice.bank->number).is_open ? t_.rp : 0);
+  return answer;
 }
 
 // ---- Commands
@@ -222,22 +221,13 @@ void DramChannel::refresh(Cycle now) {
   next_refresh_ = *std::min_element(refresh_due_.begin(), refresh_due_.end());
 }
 
-void DramChannel::sleep(Cycle until) {
-  if (tick_.pending() && tick_at_ == until) return;
-  tick_at_ = until;
-  if (until == kNoCycle) queue_.cancel(tick_);
-  else queue_.reschedule(tick_, t_.time_of(until));
-}
-
-void DramChannel::tick() { work(tick_at_); }
-
 // ---- Lists
 
-void DramChannel::PartList::push(DramPart& part) {
-  part.next = nullptr;
-  part.previous = tail;
-  (tail ? tail->next : head) = &part;
-  tail = &part;
+void DramChannel::PartList::put_behind(DramPart* before, DramPart& part) {
+  part.previous = before;
+  part.next = before ? before->next : head;
+  (part.next ? part.next->previous : tail) = &part;
+  (before ? before->next : head) = &part;
 }
 
 void DramChannel::PartList::take(DramPart& part) {

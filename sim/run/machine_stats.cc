@@ -237,7 +237,7 @@ TimePoint Machine::sample() {
   point.compaction_cpu_ns = rounded_ns(kernel.compaction.cpu);
   point.shootdown_ipis = shootdown_.stats().ipis;
   point.swap_reads = swap_.stats().reads, point.swap_writes = swap_.stats().writes;
-  point.dram_reads = dram_.stats().reads, point.dram_writes = dram_.stats().writes;
+  point.dram_reads = dram_.lines_read(), point.dram_writes = dram_.lines_written();
   return point;
 }
 

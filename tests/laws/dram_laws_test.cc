@@ -18,16 +18,19 @@ class Traffic {
       : queue_(one_event_per_step), dram(queue_, config), random_(seed, "dram_laws_test") {
     dram.log_commands(logs);
   }
+  static constexpr Duration kMostAhead = std::chrono::nanoseconds(100);
   void run(int requests) {
     left_ = requests;
-    queue_.schedule(next_, kTimeZero);
+    queue_.schedule(next_, kTimeZero + kMostAhead - ahead);
     queue_.run();
   }
 
   std::vector<std::int64_t> answers;  // when, in order of submission; posted writes have none
   std::vector<std::vector<DramCommandRecord>> logs;
   std::uint64_t parts = 0;  // requests as banks see them; frames not counted
-  bool has_frames = false;
+  bool has_frames = false, has_writes = true;
+  bool is_looked_at = false;  // between requests
+  Duration ahead{};           // requests are submitted so long before they arrive
 
  private:
   struct Slot {
@@ -41,7 +44,7 @@ class Traffic {
 
   void submit() {
     const std::uint64_t address = (random_.below(64) << 24) + random_.below(1 << 14) * 64;  // rows are met again
-    if (random_.below(3) == 0) {
+    if (random_.below(3) == 0 && has_writes) {
       ++parts;
       return dram.post_write({address});
     }
@@ -52,11 +55,12 @@ class Traffic {
     slot.request.lines = is_frame ? 64 : 1;
     slot.request.is_write = is_frame && random_.below(2) == 0;
     parts += !is_frame;
-    dram.submit(slot.request);
+    dram.submit(slot.request, queue_.now() + ahead);
   }
   void step() {
     for (std::uint64_t i = 0, n = 1 + random_.below(40); i < n && left_ > 0; ++i, --left_) submit();
     EXPECT_EQ(dram.held(), dram.in_flight());
+    if (is_looked_at) dram.stats();
     if (left_ == 0) return;
     const std::uint64_t most_ns = random_.below(10) == 0 ? 50'000 : 200;
     queue_.schedule_after(next_, Duration(std::int64_t(random_.below(most_ns * 1000))));
@@ -128,6 +132,27 @@ TEST_P(DramLaws, OneEventPerStepChangesNothing) {
   inline_.run(2000), stepwise.run(2000);
   EXPECT_EQ(inline_.answers, stepwise.answers);
   EXPECT_EQ(inline_.dram.stats().row_hits, stepwise.dram.stats().row_hits);
+}
+
+TEST_P(DramLaws, AnnouncedAheadIsAsIfSubmittedThen) {
+  Random random(std::uint64_t(GetParam()), "dram_laws_test.config");
+  const DramConfig config = random_config(random);
+  Traffic then(config, std::uint64_t(GetParam()), false), ahead(config, std::uint64_t(GetParam()), false);
+  then.has_writes = ahead.has_writes = false;
+  ahead.ahead = Traffic::kMostAhead;
+  then.run(2000), ahead.run(2000);
+  EXPECT_EQ(then.answers, ahead.answers);
+  EXPECT_EQ(then.dram.stats().row_hits, ahead.dram.stats().row_hits);
+}
+
+TEST_P(DramLaws, ToLookChangesNothing) {
+  Random random(std::uint64_t(GetParam()), "dram_laws_test.config");
+  const DramConfig config = random_config(random);
+  Traffic alone(config, std::uint64_t(GetParam()), false), looked_at(config, std::uint64_t(GetParam()), false);
+  alone.has_frames = looked_at.has_frames = looked_at.is_looked_at = true;
+  alone.run(2000), looked_at.run(2000);
+  EXPECT_EQ(alone.answers, looked_at.answers);
+  EXPECT_EQ(alone.dram.stats().row_hits, looked_at.dram.stats().row_hits);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DramLaws, ::testing::Range(0, 60));

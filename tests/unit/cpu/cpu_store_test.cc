@@ -62,8 +62,11 @@ TEST(CpuStore, AFullBufferHoldsTheNextStoreUntilTheOldestIsDone) {
   four.push_back(store(line(3)));
   StoreBench bench(with(10, 3), four);
   const Duration first_done = kCycle + kMiss;
-  At before(bench, first_done - kTick, [&] { EXPECT_EQ(bench.refs(), 4U) << "it has started, and waits"; });
-  At after(bench, first_done + kTick, [&] { EXPECT_EQ(bench.dram.stats().submitted, 3U); });
+  At before(bench, first_done - kTick, [&] {
+    EXPECT_EQ(bench.refs(), 4U) << "it has started, and waits";
+    EXPECT_EQ(bench.dram.stats().submitted, 3U);
+  });
+  At after(bench, first_done + kTick, [&] { EXPECT_EQ(bench.dram.stats().submitted, 4U); });
   EXPECT_EQ(bench.run(), first_done + kMiss);
 }
 
