@@ -1,8 +1,8 @@
 // CacheHierarchy: the cache levels of all CPUs in front of Dram, shared by data and page-table lines.
 //
 // Models:      private L1I (optional), L1D and L2 per CPU, one L3 (shared or per CPU); set-associative, write-back,
-//              write-allocate, four replacement policies (CacheArray), inclusive or not; misses to the same line merge; lines are filled when
-//              their data arrives.
+//              write-allocate, four replacement policies (CacheArray), inclusive or not; misses to the same line merge;
+//              lines are filled when their data arrives.
 // Policy:      what an upper level evicts goes one level down if it is dirty and is dropped if not; a fill from memory
 //              fills every level. Only an `inclusive` level takes its victims out above.
 // Simplified:  no coherence traffic between private caches, and none with bulk copies; no port or bank conflicts; no

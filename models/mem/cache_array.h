@@ -1,11 +1,12 @@
 // CacheArray: the tags of one cache, sets x ways, with a replacement policy.
 //
-// Models:      LRU, tree-PLRU, or ages of two bits (qlru), also with sets that duel over the age of new lines (adaptive); any
-//              number of sets; a dirty mark for each way.
+// Models:      LRU, tree-PLRU, or ages of two bits (qlru), also with sets that duel over the age of new lines
+//              (adaptive); any number of sets; a dirty mark for each way.
 // Time:        none of its own; CacheHierarchy adds the latency of the level.
 // Owns:        tags and ages. Knows nothing of levels.
-// Source:      qlru: QLRU_H00_M1_R0_U1 of Abel and Reineke, "nanoBench", ISPASS 2020, found in an Ice Lake's L2 and, adaptive, in
-//              its L3 (uops.info/cache.html); sets that duel: Qureshi et al., "Adaptive Insertion Policies", ISCA 2007.
+// Source:      qlru: QLRU_H00_M1_R0_U1 of Abel and Reineke, "nanoBench", ISPASS 2020, found in an Ice Lake's L2 and,
+//              adaptive, in its L3 (uops.info/cache.html); sets that duel: Qureshi et al., "Adaptive Insertion
+//              Policies", ISCA 2007.
 //
 // Hot path:    a hit compares all ways of the set at once, without a branch for each; a use of the most recent way writes
 //              nothing, another moves the ages of the set at once. A set lies in whole cache lines of the host: in one with
@@ -87,7 +88,7 @@ class CacheArray {
   static constexpr std::uint32_t kEmpty = ~0U;
   static constexpr std::uint8_t kDirty = 1;  // in a state, below the age
   static constexpr std::uint8_t kHot = 0, kWarm = 2,
-                                kCold = 6;     // ages of two bits: of a line that was hit, of a new one, of what leaves
+                                kCold = 6;     // of two bits: of a line hit, of a new one, of who leaves
   static constexpr std::uint8_t kNoWay = 127;  // the state of what is no way of the set: older than all
   static_assert(2 * (kMostWays - 1) + kDirty <= kNoWay, "ages compare as signed bytes");
   __extension__ typedef unsigned __int128 Wide;
@@ -102,8 +103,8 @@ class CacheArray {
   std::uint32_t tag_of(std::uint64_t line) const { return static_cast<std::uint32_t>(line >> tag_shift_); }
   std::uint64_t line_of(std::uint64_t set, std::uint32_t tag) const;
 
-  // A set: its tags, then a state for each way: its age, and whether it is dirty. LRU: ages are 0 to ways - 1, each once; an empty
-  // way is older than all that are not. qlru and adaptive: 0 to 3.
+  // A set: its tags, then a state for each way: its age, and whether it is dirty. LRU: ages are 0 to ways - 1, each once; an
+  // empty way is older than all that are not. qlru and adaptive: 0 to 3.
   std::byte* set_number(std::uint64_t index) { return sets_at_.data() + index * set_bytes_; }
   const std::byte* set_number(std::uint64_t index) const { return sets_at_.data() + index * set_bytes_; }
   std::byte* set_at(std::uint64_t line) { return set_number(set_of(line)); }
@@ -195,8 +196,7 @@ class CacheArray {
   unsigned tag_shift_;
   bool is_lru_;
   CacheReplacement replacement_;
-  std::int32_t cold_votes_ =
-      0;  // adaptive: misses of warm leaders less those of cold ones; above 0 the others are cold
+  std::int32_t cold_votes_ = 0;  // misses of warm leaders less those of cold ones; above 0 the other sets are cold
   ColdLines cold_;
 };
 

@@ -44,7 +44,7 @@ class Dram {
   Dram(const Dram&) = delete;
   Dram& operator=(const Dram&) = delete;
   ~Dram();
-  // `arrives`: when it reaches the controller; not before now, and now for more than one line.
+  // `arrives`: when it reaches the controller; now, if that is past. Requires: not later, for more than one line.
   void submit(DramRequest& request, Time arrives = kTimeZero);
   // A write of one line that nobody waits for (dirty line written back).
   void post_write(PhysAddr address);
@@ -73,7 +73,8 @@ class Dram {
  private:
   friend class DramChannel;
   struct Impl;  // address map, channels, the parts of requests
-  // While it lives, an answer due now waits for its end and is given there, without the agenda. The last in an event's handler.
+  // While it lives, an answer due now waits for its end and is given there, without the agenda. Whoever has one does nothing
+  // more in the handler of that event.
   class AnswersHere {
    public:
     explicit AnswersHere(Dram& dram) : dram_(dram) { dram_.answers_here_ = true; }

@@ -8,9 +8,9 @@
 // Simplified:  refreshes are not postponed, and take no slot on the command bus; a bulk part is served in chunks of 16
 //              lines, each holding the bus to its end, and where neighbouring lines alternate between bank groups a chunk
 //              goes at their pace, one group after the other.
-// Time:        parts are announced with the cycle of their arrival, never in the past. Commands have no events: catch_up() works out
-//              what the channel did until now, each command at its cycle, with the parts that had arrived by then; at one cycle
-//              refresh, arrivals, command. tick_ is due when somebody could first be answered, and not before.
+// Time:        parts are announced with the cycle of their arrival, never in the past. Commands have no events: catch_up()
+//              works out what the channel did until now, each command at its cycle, with the parts that had arrived by then;
+//              at one cycle refresh, arrivals, command. tick_ is due when somebody could first be answered.
 // Owns:        the order of waiting parts; the parts are Dram's.
 // Source:      Rixner et al., "Memory Access Scheduling", ISCA 2000 (FR-FCFS); write drain as in Ramulator 2.
 //

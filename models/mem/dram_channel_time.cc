@@ -62,8 +62,8 @@ void DramChannel::tick() {
   sleep();
 }
 
-// Of a part that has been announced: no answer comes before. With others in its bank its row may be open by then, or its line
-// written there.
+// Of a part that has been announced: no answer comes before. With others in its bank, its row may be open by then, or its
+// line written there.
 DramChannel::Cycle DramChannel::earliest_answer(const DramPart& part) const {
   if (!part.request && banks_[part.bank].coming == 1) return part.arrives + kUnhurried;
   const Bank& bank = banks_[part.bank];

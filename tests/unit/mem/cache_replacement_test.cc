@@ -1,4 +1,5 @@
-// Replacement by ages of two bits: against a plain model of uops.info's rules, and what an adaptive cache keeps that LRU does not.
+// Replacement by ages of two bits: against a plain model of uops.info's rules; what an adaptive cache keeps that LRU does
+// not.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,8 +13,8 @@
 namespace collapsar {
 namespace {
 
-// QLRU_H00_M1_R0_U1 as its name says it: a hit makes age 0 of any age (H00), a miss comes in at 1 (M1), the first empty block or else
-// the first of age 3 goes (R0); after each access, if no other block has age 3, all others age until one has (U1).
+// QLRU_H00_M1_R0_U1 as its name says it: a hit makes age 0 of any age (H00), a miss comes in at 1 (M1), the first empty block
+// or else the first of age 3 goes (R0); after each access, if no other block has age 3, all others age until one has (U1).
 class PlainSet {
  public:
   explicit PlainSet(std::size_t ways) : blocks_(ways) {}
