@@ -124,35 +124,37 @@ TEST_P(DramLaws, EveryCommandIsLegalAndEveryRequestAnswered) {
   }
 }
 
+DramConfig config_of(int seed) {
+  Random random(std::uint64_t(seed), "dram_laws_test.config");
+  return random_config(random);
+}
+
+void expect_the_same(Traffic& one, Traffic& other) {
+  one.run(2000), other.run(2000);
+  EXPECT_EQ(one.answers, other.answers);
+  EXPECT_EQ(one.dram.stats().row_hits, other.dram.stats().row_hits);
+}
+
 TEST_P(DramLaws, OneEventPerStepChangesNothing) {
-  Random random(std::uint64_t(GetParam()), "dram_laws_test.config");
-  const DramConfig config = random_config(random);
+  const DramConfig config = config_of(GetParam());
   Traffic inline_(config, std::uint64_t(GetParam()), false), stepwise(config, std::uint64_t(GetParam()), true);
   inline_.has_frames = stepwise.has_frames = true;
-  inline_.run(2000), stepwise.run(2000);
-  EXPECT_EQ(inline_.answers, stepwise.answers);
-  EXPECT_EQ(inline_.dram.stats().row_hits, stepwise.dram.stats().row_hits);
+  expect_the_same(inline_, stepwise);
 }
 
 TEST_P(DramLaws, AnnouncedAheadIsAsIfSubmittedThen) {
-  Random random(std::uint64_t(GetParam()), "dram_laws_test.config");
-  const DramConfig config = random_config(random);
+  const DramConfig config = config_of(GetParam());
   Traffic then(config, std::uint64_t(GetParam()), false), ahead(config, std::uint64_t(GetParam()), false);
   then.has_writes = ahead.has_writes = false;
   ahead.ahead = Traffic::kMostAhead;
-  then.run(2000), ahead.run(2000);
-  EXPECT_EQ(then.answers, ahead.answers);
-  EXPECT_EQ(then.dram.stats().row_hits, ahead.dram.stats().row_hits);
+  expect_the_same(then, ahead);
 }
 
 TEST_P(DramLaws, ToLookChangesNothing) {
-  Random random(std::uint64_t(GetParam()), "dram_laws_test.config");
-  const DramConfig config = random_config(random);
+  const DramConfig config = config_of(GetParam());
   Traffic alone(config, std::uint64_t(GetParam()), false), looked_at(config, std::uint64_t(GetParam()), false);
   alone.has_frames = looked_at.has_frames = looked_at.is_looked_at = true;
-  alone.run(2000), looked_at.run(2000);
-  EXPECT_EQ(alone.answers, looked_at.answers);
-  EXPECT_EQ(alone.dram.stats().row_hits, looked_at.dram.stats().row_hits);
+  expect_the_same(alone, looked_at);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DramLaws, ::testing::Range(0, 60));

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <bit>
 #include <deque>
 #include <list>
 #include <set>
@@ -156,54 +155,6 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CacheModel,
                          ::testing::Values(Shape{"plain", false, false}, Shape{"l3_inclusive", false, true},
                                            Shape{"both_inclusive", true, true}),
                          [](const auto& param) { return std::string(param.param.name); });
-
-// Tree-PLRU as a tree of nodes that point away from the last use, written down as such.
-class PlainTree {
- public:
-  explicit PlainTree(std::uint32_t ways) : points_up_(ways, false), lines_(ways, CacheArray::kNoLine) {}
-  bool touch(std::uint64_t line) {
-    const auto at = std::find(lines_.begin(), lines_.end(), line);
-    if (at != lines_.end()) use(1, 0, std::uint32_t(lines_.size()), std::uint32_t(at - lines_.begin()));
-    return at != lines_.end();
-  }
-  std::uint64_t insert(std::uint64_t line) {
-    const auto empty = std::find(lines_.begin(), lines_.end(), CacheArray::kNoLine);
-    std::uint32_t first = 0, ways = std::uint32_t(lines_.size());
-    for (std::uint32_t node = 1; ways > 1; ways /= 2) {
-      if (points_up_[node]) first += ways / 2;
-      node = 2 * node + points_up_[node];
-    }
-    const auto way = empty != lines_.end() ? std::uint32_t(empty - lines_.begin()) : first;
-    const std::uint64_t victim = std::exchange(lines_[way], line);
-    use(1, 0, std::uint32_t(lines_.size()), way);
-    return victim;
-  }
-
- private:
-  void use(std::uint32_t node, std::uint32_t first, std::uint32_t ways, std::uint32_t way) {
-    if (ways == 1) return;
-    const bool is_upper = way >= first + ways / 2;
-    points_up_[node] = !is_upper;
-    use(2 * node + is_upper, is_upper ? first + ways / 2 : first, ways / 2, way);
-  }
-  std::vector<bool> points_up_;
-  std::vector<std::uint64_t> lines_;
-};
-
-TEST(CacheArray, TreePlruAgreesWithAPlainTree) {
-  for (const std::uint32_t ways : {1U, 2U, 4U, 8U, 16U, 64U}) {
-    CacheArray array(1, ways, CacheReplacement::plru);
-    PlainTree plain(ways);
-    Random random(ways, "cache_model_test.plru");
-    for (int i = 0; i < 20'000; ++i) {
-      const std::uint64_t line = random.below(ways * 2);
-      const bool found = plain.touch(line);
-      ASSERT_EQ(array.touch(line, false), found) << ways << ", access " << i;
-      if (found) continue;
-      ASSERT_EQ(array.insert(line, false).line, plain.insert(line)) << ways << ", access " << i;
-    }
-  }
-}
 
 }  // namespace
 }  // namespace collapsar

@@ -1,9 +1,9 @@
-// Replacement by ages of two bits: against a plain model of uops.info's rules; what an adaptive cache keeps that LRU does
-// not.
+// The replacement policies of a cache: against plain models of their rules; what an adaptive cache keeps that LRU does not.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "models/mem/cache.h"
@@ -57,24 +57,65 @@ class PlainSet {
   std::vector<Block> blocks_;
 };
 
-TEST(CacheReplacement, QlruAgreesWithAPlainSet) {
-  for (const std::uint32_t ways : {1U, 2U, 8U, 12U, 20U, 64U}) {
-    CacheArray array(1, ways, CacheReplacement::qlru);
-    PlainSet plain(ways);
-    Random random(ways, "cache_replacement_test.qlru");
-    for (int i = 0; i < 20'000; ++i) {
-      const std::uint64_t line = random.below(ways * 2);
-      if (random.below(20) == 0) {
-        plain.flush(line);
-        array.remove(line);
-        continue;
-      }
-      const bool found = plain.touch(line);
-      ASSERT_EQ(array.touch(line, random.below(2) == 0), found) << ways << ", access " << i;
-      if (found) continue;
-      ASSERT_EQ(array.insert(line, false).line, plain.insert(line)) << ways << ", access " << i;
-    }
+// Tree-PLRU as a tree of nodes that point away from the last use, written down as such.
+class PlainTree {
+ public:
+  explicit PlainTree(std::uint32_t ways) : points_up_(ways, false), lines_(ways, CacheArray::kNoLine) {}
+  bool touch(std::uint64_t line) {
+    const auto at = std::find(lines_.begin(), lines_.end(), line);
+    if (at != lines_.end()) use(1, 0, std::uint32_t(lines_.size()), std::uint32_t(at - lines_.begin()));
+    return at != lines_.end();
   }
+  std::uint64_t insert(std::uint64_t line) {
+    const auto empty = std::find(lines_.begin(), lines_.end(), CacheArray::kNoLine);
+    std::uint32_t first = 0, ways = std::uint32_t(lines_.size());
+    for (std::uint32_t node = 1; ways > 1; ways /= 2) {
+      if (points_up_[node]) first += ways / 2;
+      node = 2 * node + points_up_[node];
+    }
+    const auto way = empty != lines_.end() ? std::uint32_t(empty - lines_.begin()) : first;
+    const std::uint64_t victim = std::exchange(lines_[way], line);
+    use(1, 0, std::uint32_t(lines_.size()), way);
+    return victim;
+  }
+  void flush(std::uint64_t line) { std::replace(lines_.begin(), lines_.end(), line, CacheArray::kNoLine); }
+
+ private:
+  void use(std::uint32_t node, std::uint32_t first, std::uint32_t ways, std::uint32_t way) {
+    if (ways == 1) return;
+    const bool is_upper = way >= first + ways / 2;
+    points_up_[node] = !is_upper;
+    use(2 * node + is_upper, is_upper ? first + ways / 2 : first, ways / 2, way);
+  }
+  std::vector<bool> points_up_;
+  std::vector<std::uint64_t> lines_;
+};
+
+template <class Plain>
+void expect_agreement(CacheReplacement replacement, std::uint32_t ways) {
+  CacheArray array(1, ways, replacement);
+  Plain plain(ways);
+  Random random(ways, "cache_replacement_test");
+  for (int i = 0; i < 20'000; ++i) {
+    const std::uint64_t line = random.below(ways * 2);
+    if (random.below(20) == 0) {
+      plain.flush(line);
+      array.remove(line);
+      continue;
+    }
+    const bool found = plain.touch(line);
+    ASSERT_EQ(array.touch(line, random.below(2) == 0), found) << ways << ", access " << i;
+    if (found) continue;
+    ASSERT_EQ(array.insert(line, false).line, plain.insert(line)) << ways << ", access " << i;
+  }
+}
+
+TEST(CacheReplacement, QlruAgreesWithAPlainSet) {
+  for (const std::uint32_t ways : {1U, 2U, 8U, 12U, 20U, 64U}) expect_agreement<PlainSet>(CacheReplacement::qlru, ways);
+}
+
+TEST(CacheReplacement, TreePlruAgreesWithAPlainTree) {
+  for (const std::uint32_t ways : {1U, 2U, 4U, 8U, 16U, 64U}) expect_agreement<PlainTree>(CacheReplacement::plru, ways);
 }
 
 TEST(CacheReplacement, AgesOfTwoBitsKeepTheDirtyMark) {
