@@ -30,6 +30,7 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
       active_(config.outstanding),
       waiting_stores_(has_store_buffer() ? config.store_buffer : 0) {
   cpi_ = std::llround(config.cycles_per_instruction * Clock::kSubcycles);
+  window_ = config.outstanding > 1 ? config.window : 0;
   if (time.pace != Pace::model) {
     style_ = Style::paced;
   } else if (time.scale > 1 && cpi_ > 0) {
@@ -231,10 +232,11 @@ Cpu::Stop Cpu::run_hits(std::int64_t& start) {
     if (kStyle == Style::portions) portion -= r.instructions;
     at = start;
   }
+  if (p == work.next) return why;
   if (kStyle != Style::paced) load_at = start_of_last_load(p, at);
   if (load_at >= 0) ++work.loads, last_load_at_ = load_at + l1_latency_;
   work.instructions += std::uint64_t(whole_room - room), stats_.instructions += std::uint64_t(whole_room - room);
-  if (p != work.next) come_to(at);
+  come_to(at);
   work.next = p;
   return why;
 }

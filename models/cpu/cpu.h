@@ -209,18 +209,17 @@ class Cpu : public InterruptSink {
     return active_.size() < config_.outstanding && (!is_buffered(kind) || has_store_room());
   }
   Miss& add_miss(Misses& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch);
+  void add_known_miss(RefKind kind, std::uint64_t instruction, std::uint64_t load, std::int64_t done_at);
   Slot& take_slot(const Piece& piece);
   Slot& take_data_slot(const Piece& piece);
   Misses& list_of(const Slot& slot);
-  Misses& list_for(RefKind kind) { return is_buffered(kind) ? waiting_stores_ : active_; }
   void release(Slot& slot);
   void end_is_known(Slot& slot, std::int64_t at);
   void finish(Slot& slot, std::int64_t at);
   void finished(const Miss& miss);
   void update_stall();
   bool is_quiet() const { return active_.empty() && waiting_stores_.empty(); }
-  bool reap() { return std::min(active_.first_done(), waiting_stores_.first_done()) <= here() && take_done(); }
-  bool take_done();
+  void take_done();
   bool wait();
   void unblock();
   void end_of_wait(std::int64_t since, std::int64_t until);
@@ -255,6 +254,7 @@ class Cpu : public InterruptSink {
   std::vector<Slot*> queued_stores_;    // stores that wait for a fill buffer
   std::vector<PhysAddr> filled_lines_;  // of the fill buffers that stores use
   std::uint64_t stall_at_ = ~0ULL;      // the instruction that may not start before an active miss is done
+  std::uint64_t window_ = 0;            // instructions past the oldest active miss; with one miss at a time none
   std::int64_t last_done_ = 0;          // the latest end of a miss that is no longer active
   std::int64_t last_load_at_ = 0;       // when the data of the last load is there, its active slots aside
   std::int64_t l1_latency_ = 0;         // sub-cycles

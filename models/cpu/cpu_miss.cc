@@ -22,7 +22,7 @@ bool Cpu::issue_started(const Record& r) {
   while (work.page_offset < r.size) {
     if (!work.replay.empty()) return true;  // an earlier page of this reference faults first
     while (!has_room_for(r.kind))
-      if (!reap() && !wait()) return false;
+      if (!wait()) return false;
     if (!arrive()) return false;
     if (work.page_offset == 0 && issue_known(r)) break;
     Piece piece = piece_of(r);
@@ -62,9 +62,7 @@ bool Cpu::issue_known(const Record& r) {
     at += std::int64_t{found.latency} * Clock::kSubcycles;
   }
   if (at <= at_ + l1_latency_) return true;
-  Misses& list = list_for(r.kind);
-  list.ends_at(add_miss(list, work_->instructions, load_of(r.kind), is_fetch), at);
-  update_stall();
+  add_known_miss(r.kind, work_->instructions, load_of(r.kind), at);
   return true;
 }
 
@@ -261,9 +259,7 @@ void Cpu::completed(Slot* slot, const Piece& piece, std::int64_t at) {
     return;
   }
   if (slot) return end_is_known(*slot, at);
-  Misses& list = list_for(piece.kind);
-  list.ends_at(add_miss(list, piece.instruction, piece.load, piece.is_fetch()), at);
-  update_stall();
+  add_known_miss(piece.kind, piece.instruction, piece.load, at);
 }
 
 }  // namespace collapsar

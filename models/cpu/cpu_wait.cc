@@ -11,6 +11,13 @@ Cpu::Miss& Cpu::add_miss(Misses& to, std::uint64_t instruction, std::uint64_t lo
   return to.add({instruction, load, kUnknown, nullptr, is_fetch, false});
 }
 
+// A miss of which only its end is still to come.
+void Cpu::add_known_miss(RefKind kind, std::uint64_t instruction, std::uint64_t load, std::int64_t done_at) {
+  if (is_buffered(kind)) return waiting_stores_.add_known(instruction, load, false, done_at);  // nothing waits for it
+  active_.add_known(instruction, load, kind == RefKind::fetch, done_at);
+  if (active_.size() == 1 || kind == RefKind::fetch) update_stall();
+}
+
 Cpu::Slot& Cpu::take_slot(const Piece& piece) {
   SIM_ASSERT(active_.size() < slots_.size(), "CPU {} has no free miss slot", id_);
   Slot& slot = *free_slots_.back();
@@ -60,20 +67,19 @@ void Cpu::finished(const Miss& miss) {
   if (miss.load == work_->loads) last_load_at_ = std::max(last_load_at_, miss.done_at);
 }
 
-// The oldest miss says how far the instruction stream may run ahead. With one slot nothing may, nor past a fetch.
+// The oldest miss says how far the instruction stream may run ahead. Nothing runs past a fetch.
 void Cpu::update_stall() {
   if (active_.empty()) stall_at_ = ~0ULL;
-  else if (config_.outstanding == 1 || active_.back().is_fetch) stall_at_ = 0;
-  else stall_at_ = active_.front().instruction + config_.window;
+  else if (active_.back().is_fetch) stall_at_ = 0;
+  else stall_at_ = active_.front().instruction + window_;
 }
 
-// Ends the misses that are done by now. True: there were some. Called by reap(), which knows.
-bool Cpu::take_done() {
+// Ends the misses that are done by now.
+void Cpu::take_done() {
   const std::int64_t now = here();
   for (Misses* const misses : {&active_, &waiting_stores_})
     misses->take_done(now, [this](const Miss& miss) { finished(miss); });
   update_stall();
-  return true;
 }
 
 // --- waiting ---
@@ -81,13 +87,14 @@ bool Cpu::take_done() {
 // Goes to the moment when the first miss of known length is done, or sleeps until an event changes something. True:
 // look again now.
 bool Cpu::wait() {
-  if (reap() || is_quiet()) return true;
   const std::int64_t first = std::min(active_.first_done(), waiting_stores_.first_done());
+  if (first <= here()) return take_done(), true;
+  if (is_quiet()) return true;
   is_blocked_on_walk_ = !active_.empty() && active_.front().is_walking;
   if (first != kUnknown && first <= horizon()) {
     end_of_wait(here(), first);
     due_ = std::max(due_, first);
-    return reap();
+    return take_done(), true;
   }
   is_blocked_ = true, blocked_since_ = here();
   if (first != kUnknown) {

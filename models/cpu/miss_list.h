@@ -51,9 +51,9 @@ class MissList {
         places_(kRoom * capacity + 1),
         first_(places_.data()),
         end_(first_),
-        ends_(places_.size()),
-        next_end_(ends_.data()),
-        last_end_(next_end_) {}
+        ends_(places_.size() + 1) {
+    clear_ends();
+  }
   MissList(const MissList&) = delete;  // ends point to misses
   MissList& operator=(const MissList&) = delete;
 
@@ -63,7 +63,7 @@ class MissList {
   Iterator end() const { return {end_, end_}; }
   const Miss& front() const { return *first_; }
   const Miss& back() const { return end_[-1]; }
-  std::int64_t first_done() const { return next_end_ == last_end_ ? kUnknown : next_end_->at; }
+  std::int64_t first_done() const { return next_end_->at; }  // kUnknown: of none
 
   // Requires: size() is less than the capacity. Misses may move: of those that were referred to only slots know where.
   Miss& add(const Miss& miss) {
@@ -73,23 +73,21 @@ class MissList {
     ++size_;
     return *end_++ = miss;
   }
+  // The same for one whose end is known.
+  void add_known(std::uint64_t instruction, std::uint64_t load, bool is_fetch, std::int64_t done_at) {
+    note_end(add({instruction, load, done_at, nullptr, is_fetch, false}));
+  }
   // Requires: it was not known.
   void ends_at(Miss& miss, std::int64_t at) {
-    if (last_end_ == ends_.data() + ends_.size()) [[unlikely]] {
-      last_end_ = std::copy(next_end_, last_end_, ends_.data());
-      next_end_ = ends_.data();
-    }
     miss.done_at = at;
-    End* place = last_end_++;
-    for (; place != next_end_ && place[-1].at > at; --place) *place = place[-1];
-    *place = {at, &miss};
+    note_end(miss);
   }
   // Requires: its end was not known.
   void erase(Miss& miss) {
     miss.done_at = kGap;
     if (--size_ == 0) {
       first_ = end_ = places_.data();
-      next_end_ = last_end_ = ends_.data();
+      clear_ends();
       return;
     }
     while (is_gap(*first_)) ++first_;
@@ -98,7 +96,7 @@ class MissList {
   // Calls f for each miss that is done at `now`, soonest first, and takes it out.
   template <class F>
   void take_done(std::int64_t now, F&& f) {
-    while (next_end_ != last_end_ && next_end_->at <= now) {
+    while (next_end_->at <= now) {
       Miss& miss = *next_end_++->miss;
       f(miss);
       erase(miss);
@@ -114,14 +112,28 @@ class MissList {
   static constexpr std::size_t kRoom = 8;  // ours: seven eighths of the places are gaps before they are closed
   static bool is_gap(const Miss& miss) { return miss.done_at == kGap; }
 
+  void note_end(Miss& miss) {
+    if (last_end_ == &ends_.back()) [[unlikely]] {
+      last_end_ = std::copy(next_end_, last_end_, ends_.data());
+      next_end_ = ends_.data();
+    }
+    End* place = last_end_++;
+    last_end_->at = kUnknown;
+    for (; place != next_end_ && place[-1].at > miss.done_at; --place) *place = place[-1];
+    *place = {miss.done_at, &miss};
+  }
+  void clear_ends() {
+    next_end_ = last_end_ = ends_.data();
+    last_end_->at = kUnknown;
+  }
   [[gnu::noinline]] void close_gaps() {
     Miss* const end = std::remove_if(first_, end_, is_gap);
     end_ = std::move(first_, end, places_.data());
     first_ = places_.data();
-    next_end_ = last_end_ = ends_.data();
+    clear_ends();
     for (Miss* miss = first_; miss != end_; ++miss) {
       if (miss->slot) miss->slot->miss = miss;
-      if (miss->done_at != kUnknown) ends_at(*miss, miss->done_at);
+      if (miss->done_at != kUnknown) note_end(*miss);
     }
   }
 
@@ -129,7 +141,7 @@ class MissList {
   std::vector<Miss> places_;
   Miss *first_, *end_;  // neither the first nor the last is a gap
   std::vector<End> ends_;
-  End *next_end_, *last_end_;
+  End *next_end_, *last_end_;  // of *last_end_ the time is kUnknown, so that a look at *next_end_ is enough
 };
 
 }  // namespace collapsar

@@ -53,8 +53,10 @@ CacheHierarchy::CacheHierarchy(EventQueue& queue, Dram& dram, const CachesConfig
   build_level(kL1d, config.l1d, cpus, seed);
   if (config.l2) build_level(kL2, *config.l2, cpus, seed);
   if (config.l3) build_level(kL3, *config.l3, config.l3->shared ? 1 : cpus, seed);
-  for (const CacheEntry entry : {CacheEntry::l1d, CacheEntry::l1i, CacheEntry::l2})
-    paths_[static_cast<std::size_t>(entry)] = path_from(entry);
+  paths_.resize(cpus);
+  for (std::uint32_t cpu = 0; cpu < cpus; ++cpu)
+    for (const CacheEntry entry : {CacheEntry::l1d, CacheEntry::l1i, CacheEntry::l2})
+      paths_[cpu][static_cast<std::size_t>(entry)] = path_from(entry, cpu);
 }
 
 void CacheHierarchy::build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances,
@@ -70,11 +72,11 @@ void CacheHierarchy::build_level(std::uint32_t level, const CacheLevelConfig& co
   is_inclusive_[level] = config.inclusive;
 }
 
-CacheHierarchy::Path CacheHierarchy::path_from(CacheEntry entry) const {
+CacheHierarchy::Path CacheHierarchy::path_from(CacheEntry entry, std::uint32_t cpu) {
   Path path;
   const auto pass = [&](std::uint32_t level) {
     if (!has_level(level)) return;
-    path.levels[path.count++] = std::uint8_t(level);
+    path.steps[path.count++] = {&array(level, cpu), &stats_[level], level, latency_[level]};
     path.to_memory = latency_[level];
   };
   if (entry == CacheEntry::l1d) pass(kL1d);
@@ -87,20 +89,17 @@ CacheHierarchy::Path CacheHierarchy::path_from(CacheEntry entry) const {
 CacheHierarchy::Lookup CacheHierarchy::access(const Path& on, std::uint32_t from, std::uint32_t cpu, std::uint64_t line,
                                               bool write) {
   for (std::uint32_t i = from; i < on.count; ++i) {
-    const std::uint32_t level = on.levels[i];
-    if (!array(level, cpu).touch(line, write && i == 0)) {
-      ++stats_[level].misses;
+    const Step& at = on.steps[i];
+    if (!at.array->touch(line, write && i == 0)) {
+      ++at.stats->misses;
       continue;
     }
-    ++stats_[level].hits;
-    for (std::uint32_t above = i; above-- > 0;) insert(on.levels[above], cpu, line, write && above == 0);
-    return {std::max(level, kL1d), latency_[level]};
+    ++at.stats->hits;
+    for (std::uint32_t above = i; above-- > 0;)
+      evict(on.steps[above].level, cpu, on.steps[above].array->insert(line, write && above == 0));
+    return {std::max(at.level, kL1d), at.latency};
   }
   return {kMemory, on.to_memory};
-}
-
-void CacheHierarchy::insert(std::uint32_t level, std::uint32_t cpu, std::uint64_t line, bool dirty) {
-  evict(level, cpu, array(level, cpu).insert(line, dirty));
 }
 
 void CacheHierarchy::evict(std::uint32_t level, std::uint32_t cpu, CacheArray::Victim victim) {
@@ -129,7 +128,7 @@ void CacheHierarchy::write_below(std::uint32_t level, std::uint32_t cpu, std::ui
   std::uint32_t below = std::max(level, kL1d) + 1;
   while (below < kLevels && !has_level(below)) ++below;
   if (below == kLevels) return dram_.post_write({line << kLineShift});
-  if (!array(below, cpu).mark_dirty(line)) insert(below, cpu, line, true);
+  if (!array(below, cpu).mark_dirty(line)) evict(below, cpu, array(below, cpu).insert(line, true));
 }
 
 // ---- CacheHierarchy: misses in flight
@@ -137,7 +136,7 @@ void CacheHierarchy::write_below(std::uint32_t level, std::uint32_t cpu, std::ui
 void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry,
                            Event& done, Time begins) {
   SIM_ASSERT(!fetch.busy_, "fetch of {:#x} reuses that of line {:#x}", address.value, fetch.line_);
-  const Path& on = path(entry);
+  const Path& on = path(cpu, entry);
   fetch.caches_ = this;
   fetch.line_ = address.value >> kLineShift;
   fetch.cpu_ = cpu;
@@ -150,7 +149,7 @@ void CacheHierarchy::fetch(LineFetch& fetch, std::uint32_t cpu, PhysAddr address
   fetch.at_memory_ =
       std::max(queue_.now(), begins) + core_clock_.duration(std::int64_t{on.to_memory} * Clock::kSubcycles);
   if (LineFetch* const first = find_in_flight(fetch.line_, cpu)) {
-    ++stats_[on.count ? on.levels[on.count - 1] : kL1d].merged;
+    ++stats_[on.count ? on.steps[on.count - 1].level : kL1d].merged;
     first->last_joined_->next_joined_ = &fetch;
     first->last_joined_ = &fetch;
     return;
@@ -202,19 +201,19 @@ bool CacheHierarchy::can_answer_here(const LineFetch& first) const {
 // From memory up, so that what an inclusive level evicts is gone from above before the line comes in there. False: another
 // line was touched after this one, in some level.
 bool CacheHierarchy::fill(const LineFetch& fetch) {
-  const Path& on = path(fetch.entry_);
+  const Path& on = path(fetch.cpu_, fetch.entry_);
   if (on.count == 0 && fetch.write_) dram_.post_write({fetch.line_ << kLineShift});
   const std::uint64_t before = lines_written_below_;
   for (std::uint32_t i = on.count; i-- > 0;) {
     const bool dirty = fetch.write_ && i == 0;
-    evict(on.levels[i], fetch.cpu_, array(on.levels[i], fetch.cpu_).bring(fetch.line_, dirty));
+    evict(on.steps[i].level, fetch.cpu_, on.steps[i].array->bring(fetch.line_, dirty));
   }
   return on.count > 0 && lines_written_below_ == before;
 }
 
 // What fill() does right after a fill() of the same line on the same path.
 void CacheHierarchy::mark_filled(const LineFetch& fetch) {
-  if (fetch.write_) array(path(fetch.entry_).levels[0], fetch.cpu_).mark_dirty(fetch.line_);
+  if (fetch.write_) path(fetch.cpu_, fetch.entry_).steps[0].array->mark_dirty(fetch.line_);
 }
 
 LineFetch::LineFetch() = default;

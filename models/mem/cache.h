@@ -130,12 +130,12 @@ class CacheHierarchy {
   // Looks a line up in all levels from `entry` on, counts, and fills the levels above a hit. On kMemory nothing is
   // filled: call fetch().
   Lookup access(std::uint32_t cpu, PhysAddr address, bool write, CacheEntry entry) {
-    return access(path(entry), 0, cpu, address.value >> kLineShift, write);
+    return access(path(cpu, entry), 0, cpu, address.value >> kLineShift, write);
   }
   // The same, right after hit_l1d() has said no.
   Lookup access_beyond_l1d(std::uint32_t cpu, PhysAddr address, bool write) {
     ++stats_[kL1d].misses;
-    return access(path(CacheEntry::l1d), 1, cpu, address.value >> kLineShift, write);
+    return access(path(cpu, CacheEntry::l1d), 1, cpu, address.value >> kLineShift, write);
   }
   // After access() returned kMemory: the miss reaches the controller `latency` cycles from now (or from `begins`, if that is
   // later), goes to Dram (or joins a fetch of the same line), fills the levels from `entry` on when the data is there, and
@@ -145,8 +145,8 @@ class CacheHierarchy {
   // The tags of a big cache are far away for the host, too: lets it bring in those that access() beyond the first level will
   // read. Changes no result.
   void prefetch(std::uint32_t cpu, PhysAddr address) {
-    const Path& on = path(CacheEntry::l1d);
-    for (std::uint32_t i = 1; i < on.count; ++i) array(on.levels[i], cpu).prefetch(address.value >> kLineShift);
+    const Path& on = path(cpu, CacheEntry::l1d);
+    for (std::uint32_t i = 1; i < on.count; ++i) on.steps[i].array->prefetch(address.value >> kLineShift);
   }
   CacheLevelStats& stats(std::uint32_t level) { return stats_[level]; }  // 0 = l1i, 1 = l1d, 2, 3; summed over CPUs
   bool has_level(std::uint32_t level) const { return !arrays_[level].empty(); }
@@ -156,18 +156,22 @@ class CacheHierarchy {
   static constexpr unsigned kLineShift = 6;
   static constexpr std::uint32_t kL1i = 0, kL1d = 1, kL2 = 2, kL3 = 3, kLevels = 4;
   static constexpr std::uint32_t kBuckets = 64;
-  struct Path {  // the levels that a look-up passes
-    std::array<std::uint8_t, 3> levels{};
+  struct Step {
+    CacheArray* array = nullptr;
+    CacheLevelStats* stats = nullptr;
+    std::uint32_t level = 0, latency = 0;
+  };
+  struct Path {  // the levels that a look-up of one CPU passes
+    std::array<Step, 3> steps{};
     std::uint32_t count = 0;
     std::uint32_t to_memory = 0;  // core cycles: latency of the last level
   };
 
   void build_level(std::uint32_t level, const CacheLevelConfig& config, std::uint32_t instances, std::uint64_t seed);
-  Path path_from(CacheEntry entry) const;
+  Path path_from(CacheEntry entry, std::uint32_t cpu);
   Lookup access(const Path& on, std::uint32_t from, std::uint32_t cpu, std::uint64_t line, bool write);
   CacheArray& array(std::uint32_t level, std::uint32_t cpu) { return first_array_[level][cpu & own_array_[level]]; }
-  const Path& path(CacheEntry entry) const { return paths_[static_cast<std::size_t>(entry)]; }
-  void insert(std::uint32_t level, std::uint32_t cpu, std::uint64_t line, bool dirty);
+  const Path& path(std::uint32_t cpu, CacheEntry entry) const { return paths_[cpu][static_cast<std::size_t>(entry)]; }
   void evict(std::uint32_t level, std::uint32_t cpu, CacheArray::Victim victim);
   bool drop_above(std::uint32_t level, std::uint32_t cpu, std::uint64_t line);
   void write_below(std::uint32_t level, std::uint32_t cpu, std::uint64_t line);
@@ -191,7 +195,7 @@ class CacheHierarchy {
   std::array<CacheLevelStats, kLevels> stats_{};
   std::array<std::uint32_t, kLevels> latency_{};
   std::array<bool, kLevels> is_inclusive_{};
-  std::array<Path, 3> paths_{};                   // by CacheEntry
+  std::vector<std::array<Path, 3>> paths_;        // by CPU, then by CacheEntry
   std::array<LineFetch*, kBuckets> in_flight_{};  // first fetch of each line, newest first in a bucket
   std::uint64_t lines_written_below_ = 0;
   std::uint32_t cpus_;

@@ -14,6 +14,7 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
       set_bytes_(align_up(std::size_t{4} * ways + align_up(ways, 16), kLineBytes)),
       ways_(ways),
       tag_shift_(unsigned(std::bit_width(sets)) - 1),
+      most_lines_(std::min(kMostLines, std::uint64_t{kEmpty} << tag_shift_)),
       is_lru_(replacement == CacheReplacement::lru),
       replacement_(replacement),
       cold_(cold) {
@@ -30,7 +31,9 @@ CacheArray::CacheArray(std::uint64_t sets, std::uint32_t ways, CacheReplacement 
 
 // The one line of the set among those that share `tag`.
 std::uint64_t CacheArray::line_of(std::uint64_t set, std::uint32_t tag) const {
-  const std::uint64_t first = std::uint64_t{tag} << tag_shift_, first_set = set_of(first);
+  const std::uint64_t first = std::uint64_t{tag} << tag_shift_;
+  if (reciprocal_ == 0) return first + set;
+  const std::uint64_t first_set = set_of(first);
   return first + (set >= first_set ? set - first_set : set + sets_ - first_set);
 }
 
@@ -76,10 +79,14 @@ CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
   return {kNoLine, false};
 }
 
+void CacheArray::refuse(std::uint64_t line) const {
+  SIM_ASSERT(line < most_lines_, "address {:#x} too high for a cache of {} sets", line * kLineBytes, sets_);
+}
+
 // `index`: of the line's set.
 CacheArray::Victim CacheArray::insert(std::uint64_t index, std::uint64_t line, bool dirty) {
-  SIM_ASSERT(line >> tag_shift_ < kEmpty && line < kMostLines, "address {:#x} too high for a cache of {} sets",
-             line * kLineBytes, sets_);
+  if (line >= most_lines_) [[unlikely]]
+    refuse(line);
   std::byte* const set = set_number(index);
   const Replaced replaced = is_lru_ ? replace_oldest(states_of(set), dirty) : replace(index, dirty);
   const std::uint32_t tag = std::exchange(tags_of(set)[replaced.way], tag_of(line));

@@ -101,7 +101,7 @@ class CacheArray {
     return line - std::uint64_t((Wide{line} * reciprocal_) >> 64) * sets_;
   }
   // Lines of one set lie at least `sets` apart, so without their low log2(sets) bits they still differ. insert()
-  // asserts that the tag fits: with 64 sets up to 16 TiB of memory.
+  // refuses a line whose tag does not fit: with 64 sets from 16 TiB of memory on.
   std::uint32_t tag_of(std::uint64_t line) const { return static_cast<std::uint32_t>(line >> tag_shift_); }
   std::uint64_t line_of(std::uint64_t set, std::uint32_t tag) const;
 
@@ -123,18 +123,27 @@ class CacheArray {
 
 #ifdef __SSE2__
   static __m128i in_each_byte(std::uint8_t value) { return _mm_set1_epi32(static_cast<int>(value * 0x01010101U)); }
+  // Eight bytes, then eight more: of those ways that hold `wanted`, all bits are set.
+  static __m128i equal_in_eight(const __m128i* tags, __m128i wanted) {
+    const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
+    return _mm_packs_epi32(low, _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted));
+  }
+  static unsigned bits_of(__m128i low, __m128i high) { return unsigned(_mm_movemask_epi8(_mm_packs_epi16(low, high))); }
 #endif
   // Bit w: way w of the set holds `tag`.
   std::uint64_t ways_with(const std::byte* set, std::uint32_t tag) const {
     std::uint64_t hits = 0;
 #ifdef __SSE2__
+    const auto* tags = reinterpret_cast<const __m128i*>(set);  // what is read beyond the tags is masked out
     const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-    for (std::uint32_t way = 0; way < ways_; way += 8) {  // what is read beyond the tags is masked out
-      const auto* const eight = reinterpret_cast<const __m128i*>(set + std::size_t{4} * way);
-      const __m128i low = _mm_cmpeq_epi32(_mm_loadu_si128(eight), wanted);
-      const __m128i high = _mm_cmpeq_epi32(_mm_loadu_si128(eight + 1), wanted);
-      const __m128i equal = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());  // a byte for each way
-      hits |= std::uint64_t(static_cast<unsigned>(_mm_movemask_epi8(equal))) << way;
+    if (ways_ <= 8) {
+      hits = bits_of(equal_in_eight(tags, wanted), _mm_setzero_si128());
+    } else {
+      hits = bits_of(equal_in_eight(tags, wanted), equal_in_eight(tags + 2, wanted));
+      for (std::uint32_t way = 16; way < ways_; way += 16) {
+        tags += 4;
+        hits |= std::uint64_t{bits_of(equal_in_eight(tags, wanted), equal_in_eight(tags + 2, wanted))} << way;
+      }
     }
 #else
     for (std::uint32_t way = 0; way < ways_; ++way) {
@@ -176,6 +185,7 @@ class CacheArray {
 #endif
   }
   Victim insert(std::uint64_t index, std::uint64_t line, bool dirty);
+  [[gnu::cold, gnu::noinline]] void refuse(std::uint64_t line) const;
   void renew(std::uint64_t set, std::uint32_t way);
   void point_away(std::uint64_t set, std::uint32_t way);
   void age_others(std::uint8_t* states, std::uint32_t way) const;
@@ -198,6 +208,7 @@ class CacheArray {
   std::size_t set_bytes_;
   std::uint32_t ways_;
   unsigned tag_shift_;
+  std::uint64_t most_lines_;
   bool is_lru_;
   CacheReplacement replacement_;
   std::int32_t cold_votes_ = 0;  // misses of warm leaders less those of cold ones; above 0 the other sets are cold

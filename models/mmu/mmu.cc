@@ -56,6 +56,14 @@ void Mmu::note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit) {
   ++hits_beyond_l1_[is_fetch][unsigned(hit.size())];
 }
 
+// An L2 hit that needs no walk, counted with its L1 miss. False: it needs one, or is not allowed.
+bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
+  if (is_write && !is_write_ready(hit.leaf())) return false;
+  note_hit_beyond_l1(va, is_fetch, hit);
+  l1_of(is_fetch).copy(va, hit, is_write);  // L1 has just not had it
+  return true;
+}
+
 bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_missed_l1, PhysAddr& pa) {
   Tlb::Hit hit;
   if (!has_missed_l1) {
@@ -71,14 +79,6 @@ bool Mmu::find_l1_or_l2(VirtAddr va, bool is_fetch, bool is_write, bool& has_mis
     count_l1_hit(is_fetch, hit.size());
   }
   pa = physical(hit.leaf(), hit.size(), va);
-  return true;
-}
-
-// An L2 hit that needs no walk, counted with its L1 miss. False: it needs one, or is not allowed.
-bool Mmu::take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit) {
-  if (is_write && !is_write_ready(hit.leaf())) return false;
-  note_hit_beyond_l1(va, is_fetch, hit);
-  l1_of(is_fetch).copy(va, hit, is_write);  // L1 has just not had it
   return true;
 }
 

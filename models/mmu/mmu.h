@@ -162,7 +162,7 @@ class Mmu {
   void count_l2_miss(VirtAddr va, bool is_fetch);
   void take_fixed_walk(const PageTable::Leaf& leaf, WalkRequest& request, std::int64_t at);
   TlbEntry walk_fixed(const PageTable::Leaf& leaf, WalkRequest request, bool was_miss, std::int64_t at);
-  bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
+  [[gnu::always_inline]] inline bool take_l2_hit(VirtAddr va, bool is_fetch, bool is_write, const Tlb::Hit& hit);
   [[gnu::always_inline]] inline void note_hit_beyond_l1(VirtAddr va, bool is_fetch, const Tlb::Hit& hit);
   template <class F>
   void for_each_tlb(F&& f);

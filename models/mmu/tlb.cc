@@ -16,7 +16,7 @@ Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t s
   for (Picks& picks : used_picks_) picks.front().count = 1, picks.front().only = {&nothing_, 0};
   if (level == Level::second) return;
   counts_.resize(kCounts);
-  const Hint none(nothing_.entries().data(), PageSize::k4K);
+  const Hint none(nothing_.entries().data(), TlbKey::mask_of(PageSize::k4K));
   hints_.resize((is_split_ ? 2 : 1) * kHints, none);
   if (!is_lru_) no_hints_.resize(kHints, none);
   first_hint_ = {hints_.data(), hints_.data() + (is_split_ ? kHints : 0)};
@@ -24,7 +24,8 @@ Tlb::Tlb(Level level, const std::vector<TlbArrayConfig>& arrays, std::uint64_t s
 
 void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, bool is_store) {
   Pick& pick = picks_[is_store][unsigned(size)];
-  pick.size = size, pick.shift = std::uint8_t(page_shift(size)), pick.first = std::uint32_t(members_.size());
+  pick.mask = TlbKey::mask_of(size), pick.size = size, pick.shift = std::uint8_t(page_shift(size)),
+  pick.first = std::uint32_t(members_.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const std::uint32_t ways = arrays[i].ways_for(size);
     if (!arrays[i].serves(is_store) || ways == 0) continue;
@@ -46,7 +47,7 @@ void Tlb::add_pick(const std::vector<TlbArrayConfig>& arrays, PageSize size, boo
 // Not inline: it would crowd the registers of the path of a hit.
 [[gnu::noinline]] Tlb::Hit Tlb::search_and_note(VirtAddr va, Space space, bool is_store, Hint& hint) {
   return find(va, space, is_store, [&](AssocCache& array, AssocCache::Entry& entry, PageSize size) {
-    hint = Hint(&entry, size);
+    hint = Hint(&entry, TlbKey::mask_of(size));
     return array.touch(entry, ++uses_), Hit{&entry, TlbKey::code_of(size)};
   });
 }

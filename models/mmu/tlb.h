@@ -117,7 +117,7 @@ class Tlb {
   // Where a page was last seen, and how large it was.
   struct Hint {
     Hint() = default;
-    Hint(AssocCache::Entry* e, PageSize size) : entry(e), mask(TlbKey::mask_of(size)) {}
+    Hint(AssocCache::Entry* e, std::uint64_t mask_of_size) : entry(e), mask(mask_of_size) {}
     AssocCache::Entry* entry = nullptr;  // there is always one, if of no page
     std::uint64_t mask = 0;              // TlbKey::mask_of() of the size
   };
@@ -142,6 +142,7 @@ class Tlb {
     std::uint32_t ways;  // that the size may use
   };
   struct Pick {
+    std::uint64_t mask = TlbKey::mask_of(PageSize::k4K);  // of the size
     PageSize size = PageSize::k4K;
     std::uint8_t shift = 0;   // of an address, to a page number
     std::uint32_t count = 0;  // 0: nowhere
@@ -165,7 +166,7 @@ class Tlb {
     const Member& to = member(pick, number);
     const auto [slot, evicted] = to.array->insert(to.array->set_of(number), key, entry.leaf.bits, to.ways, ++uses_);
     if (counts_.empty()) return;
-    hint_of(va, is_store) = {slot, entry.size};
+    hint_of(va, is_store) = {slot, pick.mask};
     ++count(number);
     if (evicted) --count_of(evicted);
   }
@@ -177,7 +178,7 @@ class Tlb {
   }
   [[gnu::always_inline]] static AssocCache::Entry* find_in(AssocCache& array, const Pick& pick, VirtAddr va,
                                                            Space space) {
-    return array.find(array.set_of(va.value >> pick.shift), TlbKey::of(va, pick.size, space));
+    return array.find(array.set_of(va.value >> pick.shift), TlbKey::of(va, pick.mask, space));
   }
   struct Found {
     AssocCache* array = nullptr;
