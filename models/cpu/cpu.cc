@@ -28,7 +28,8 @@ Cpu::Cpu(EventQueue& queue, const CpuConfig& config, const TimeConfig& time, Cpu
       clock_(clock),
       client_(client),
       active_(config.outstanding),
-      waiting_stores_(has_store_buffer() ? config.store_buffer : 0) {
+      waiting_stores_(has_store_buffer() ? config.store_buffer : 0),
+      ends_(std::size_t{config.outstanding} + config.store_buffer) {
   cpi_ = std::llround(config.cycles_per_instruction * Clock::kSubcycles);
   window_ = config.outstanding > 1 ? config.window : 0;
   if (time.pace != Pace::model) {

@@ -98,7 +98,7 @@ class Cpu : public InterruptSink {
   struct Slot;
   using Misses = MissList<Slot>;
   using Miss = Misses::Miss;
-  static constexpr std::int64_t kUnknown = Misses::kUnknown;
+  static constexpr std::int64_t kUnknown = kUnknownEnd;
   // Why the loop over references ends: `again`: something else comes first; `waits`: the CPU has arranged to come back.
   enum class Stop : std::uint8_t { not_due, stalled, again, waits, used_up };
   enum class L1Look : std::uint8_t { none, missed, translated };
@@ -208,11 +208,10 @@ class Cpu : public InterruptSink {
   bool has_room_for(RefKind kind) const {
     return active_.size() < config_.outstanding && (!is_buffered(kind) || has_store_room());
   }
-  Miss& add_miss(Misses& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch);
   void add_known_miss(RefKind kind, std::uint64_t instruction, std::uint64_t load, std::int64_t done_at);
   Slot& take_slot(const Piece& piece);
   Slot& take_data_slot(const Piece& piece);
-  Misses& list_of(const Slot& slot);
+  Misses& list_of(const Miss& miss) { return miss.is_buffered ? waiting_stores_ : active_; }
   void release(Slot& slot);
   void end_is_known(Slot& slot, std::int64_t at);
   void finish(Slot& slot, std::int64_t at);
@@ -248,6 +247,7 @@ class Cpu : public InterruptSink {
   // Misses under way.
   Misses active_;
   Misses waiting_stores_;                      // the store buffer
+  KnownEnds<Miss> ends_;                       // of both
   std::vector<std::unique_ptr<Slot>> slots_;   // one for each miss that may be active
   std::vector<std::unique_ptr<Slot>> stores_;  // one for each entry of the store buffer; none: stores wait as loads do
   std::vector<Slot*> free_slots_, free_stores_;

@@ -7,23 +7,18 @@ namespace collapsar {
 
 // --- misses ---
 
-Cpu::Miss& Cpu::add_miss(Misses& to, std::uint64_t instruction, std::uint64_t load, bool is_fetch) {
-  return to.add({instruction, load, kUnknown, nullptr, is_fetch, false});
-}
-
 // A miss of which only its end is still to come.
 void Cpu::add_known_miss(RefKind kind, std::uint64_t instruction, std::uint64_t load, std::int64_t done_at) {
-  if (is_buffered(kind)) return waiting_stores_.add_known(instruction, load, false, done_at);  // nothing waits for it
-  active_.add_known(instruction, load, kind == RefKind::fetch, done_at);
-  if (active_.size() == 1 || kind == RefKind::fetch) update_stall();
+  const Miss miss{instruction, load, done_at, nullptr, kind == RefKind::fetch, is_buffered(kind)};
+  ends_.add(list_of(miss).add(miss));
+  update_stall();
 }
 
 Cpu::Slot& Cpu::take_slot(const Piece& piece) {
   SIM_ASSERT(active_.size() < slots_.size(), "CPU {} has no free miss slot", id_);
   Slot& slot = *free_slots_.back();
   free_slots_.pop_back();
-  slot.miss = &add_miss(active_, piece.instruction, piece.load, piece.is_fetch());
-  slot.miss->slot = &slot;
+  slot.miss = &active_.add({piece.instruction, piece.load, kUnknown, &slot, piece.is_fetch(), false});
   slot.piece = piece, slot.is_serial = false;
   return slot;
 }
@@ -34,21 +29,18 @@ Cpu::Slot& Cpu::take_data_slot(const Piece& piece) {
   SIM_ASSERT(waiting_stores_.size() < stores_.size(), "the store buffer of CPU {} has no room", id_);
   Slot& slot = *free_stores_.back();
   free_stores_.pop_back();
-  slot.miss = &add_miss(waiting_stores_, piece.instruction, piece.load, false);
-  slot.miss->slot = &slot;
+  slot.miss = &waiting_stores_.add({piece.instruction, piece.load, kUnknown, &slot, false, true});
   slot.piece = piece;
   return slot;
 }
-
-Cpu::Misses& Cpu::list_of(const Slot& slot) { return slot.is_store ? waiting_stores_ : active_; }
 
 void Cpu::release(Slot& slot) { (slot.is_store ? free_stores_ : free_slots_).push_back(&slot); }
 
 // Nothing more happens to the miss but that its end comes.
 void Cpu::end_is_known(Slot& slot, std::int64_t at) {
   Miss& miss = *slot.miss;
-  miss.slot = nullptr, miss.is_walking = false;
-  list_of(slot).ends_at(miss, at);
+  miss.slot = nullptr, miss.is_walking = false, miss.done_at = at;
+  ends_.add(miss);
   release(slot);
 }
 
@@ -57,7 +49,7 @@ void Cpu::finish(Slot& slot, std::int64_t at) {
   Miss& miss = *slot.miss;
   miss.done_at = at;
   finished(miss);
-  list_of(slot).erase(miss);
+  list_of(miss).erase(miss);
   release(slot);
   update_stall();
 }
@@ -68,17 +60,14 @@ void Cpu::finished(const Miss& miss) {
 }
 
 // The oldest miss says how far the instruction stream may run ahead. Nothing runs past a fetch.
-void Cpu::update_stall() {
-  if (active_.empty()) stall_at_ = ~0ULL;
-  else if (active_.back().is_fetch) stall_at_ = 0;
-  else stall_at_ = active_.front().instruction + window_;
-}
+void Cpu::update_stall() { stall_at_ = active_.back().is_fetch ? 0 : active_.front().instruction + window_; }
 
 // Ends the misses that are done by now.
 void Cpu::take_done() {
-  const std::int64_t now = here();
-  for (Misses* const misses : {&active_, &waiting_stores_})
-    misses->take_done(now, [this](const Miss& miss) { finished(miss); });
+  ends_.take_done(here(), [this](Miss& miss) {
+    finished(miss);
+    list_of(miss).erase(miss);
+  });
   update_stall();
 }
 
@@ -87,10 +76,10 @@ void Cpu::take_done() {
 // Goes to the moment when the first miss of known length is done, or sleeps until an event changes something. True:
 // look again now.
 bool Cpu::wait() {
-  const std::int64_t first = std::min(active_.first_done(), waiting_stores_.first_done());
+  const std::int64_t first = ends_.first();
   if (first <= here()) return take_done(), true;
   if (is_quiet()) return true;
-  is_blocked_on_walk_ = !active_.empty() && active_.front().is_walking;
+  is_blocked_on_walk_ = active_.front().is_walking;
   if (first != kUnknown && first <= horizon()) {
     end_of_wait(here(), first);
     due_ = std::max(due_, first);

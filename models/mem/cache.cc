@@ -177,11 +177,11 @@ void CacheHierarchy::finish(LineFetch& first) {
   for (LineFetch* fetch = &first; fetch; fetch = fetch->next_joined_) {
     if (before && before->cpu_ == fetch->cpu_ && before->entry_ == fetch->entry_) mark_filled(*fetch);
     else before = fill(*fetch) ? fetch : nullptr;
-    fetch->busy_ = false;
-    if (!answers_here) queue_.schedule(*fetch->done_, answer_time(*fetch, first));
+    if (!answers_here) fetch->busy_ = false, queue_.schedule(*fetch->done_, answer_time(*fetch, first));
   }
   for (LineFetch *fetch = answers_here ? &first : nullptr, *next; fetch; fetch = next) {
     next = fetch->next_joined_;  // the answer may begin another fetch with it
+    fetch->busy_ = false;
     queue_.run_here(*fetch->done_, !next);
   }
 }

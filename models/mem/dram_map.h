@@ -74,10 +74,11 @@ class DramMap {
     }
   }
   Location location(const Position& at) const {
+    // No copy where none is needed: step() has just written a part of it, which the host waits for before it reads the whole.
+    if (!mixes_) return location(at.fields);
     std::array<std::uint64_t, kFields> fields = at.fields;
-    if (mixes_) mix(fields);
-    return {std::uint32_t(fields[kChannel]),
-            std::uint32_t((fields[kRank] * banks_per_group_ + fields[kBank]) * groups_ + fields[kGroup]), fields[kRow]};
+    mix(fields);
+    return location(fields);
   }
   // Neighbouring lines of a channel lie in different bank groups.
   bool alternates_groups() const { return alternates_groups_; }
@@ -94,6 +95,10 @@ class DramMap {
     std::uint64_t mask = 0;
   };
   __extension__ typedef unsigned __int128 Wide;
+  Location location(const std::array<std::uint64_t, kFields>& fields) const {
+    return {std::uint32_t(fields[kChannel]),
+            std::uint32_t((fields[kRank] * banks_per_group_ + fields[kBank]) * groups_ + fields[kGroup]), fields[kRow]};
+  }
   void add(Field field, std::uint64_t size, std::uint64_t scale = 1);
   void find_places();
   void mix(std::array<std::uint64_t, kFields>& fields) const;
