@@ -79,6 +79,7 @@ CacheArray::Victim CacheArray::bring(std::uint64_t line, bool dirty) {
   return {kNoLine, false};
 }
 
+// Apart, since what it says would crowd the registers of insert().
 void CacheArray::refuse(std::uint64_t line) const {
   SIM_ASSERT(line < most_lines_, "address {:#x} too high for a cache of {} sets", line * kLineBytes, sets_);
 }

@@ -8,12 +8,12 @@
 // pages are faulted in. l2_misses: of the TLB, per reference, over all passes.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <vector>
 
 #include "sim/core/random.h"
 #include "sim/run/experiment.h"
+#include "tests/bench/bench_clock.h"
 
 namespace collapsar {
 namespace {
@@ -69,11 +69,6 @@ struct Replay {
   double seconds, references, l2_misses;
 };
 Replay replay(const TraceMaker& open, const std::string& settings, unsigned repeat) {
-  const auto cpu_seconds = [] {
-    rusage used{};
-    getrusage(RUSAGE_SELF, &used);
-    return double(used.ru_utime.tv_sec) + 1e-6 * double(used.ru_utime.tv_usec);
-  };
   RunOptions options;
   options.open_trace = open;
   const std::string text = fmt::format(

@@ -13,7 +13,6 @@
 // names (without it: of traces/).
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -25,6 +24,7 @@
 
 #include "sim/core/random.h"
 #include "sim/run/experiment.h"
+#include "tests/bench/bench_clock.h"
 #include "tests/bench/bench_limit.h"
 
 namespace collapsar {
@@ -103,12 +103,6 @@ TraceMaker maker_of(const Stream& stream) {
 }
 
 // --- the limit ---
-
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return double(used.ru_utime.tv_sec) + 1e-6 * double(used.ru_utime.tv_usec);
-}
 
 // References per second of the bare loop, the best of three; at most the first 20 M of a trace, as addresses in memory.
 double limit_of(const std::string& name, const TraceMaker& open) {
